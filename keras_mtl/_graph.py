@@ -1,0 +1,87 @@
+"""How a functional model's layers belong to its tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_mtl._prediction import Prediction
+
+
+class TaskGraph:
+    """What each task reads, which layers it has to itself, and the graph that a step runs.
+
+    Args:
+        inputs: The model's inputs, any structure of `KerasTensor`.
+        outputs: The model's outputs by task name.
+    """
+
+    def __init__(self, inputs: Any, outputs: Mapping[str, Any]):
+        self.predictions: dict[str, Prediction] = {}
+        scores = {}
+        self._layers: dict[str, list[keras.layers.Layer]] = {}
+        for name, tensor in outputs.items():
+            layer = tensor._keras_history.operation
+            scores[name] = tensor
+            if isinstance(layer, Prediction):
+                self.predictions[name] = layer
+                if layer.scores:
+                    scores[name] = _arguments(tensor)[0]
+            self._layers[name] = _ancestors(tensor)
+        self.scores = scores
+        # A plain container, so that Keras does not take the step's graph for a layer of the model.
+        self.step = None
+        if any(scores[name] is not outputs[name] for name in outputs):
+            both = {name: [scores[name], outputs[name]] for name in outputs}
+            self.step = keras.Model(inputs, both, name="step")
+
+    def own_layers(self, task: str) -> list[keras.layers.Layer]:
+        """The layers that lead to this task's output and to no other's."""
+        others = {id(x) for name in self._layers if name != task for x in self._layers[name]}
+        return [layer for layer in self._layers[task] if id(layer) not in others]
+
+    def shared_layers(self) -> list[keras.layers.Layer]:
+        """The layers that two or more tasks' outputs depend on."""
+        seen: dict[int, int] = {}
+        every = {id(x): x for layers in self._layers.values() for x in layers}
+        for layers in self._layers.values():
+            for layer in layers:
+                seen[id(layer)] = seen.get(id(layer), 0) + 1
+        return [layer for key, layer in every.items() if seen[key] > 1]
+
+    def inputs_of(self, task: str, inputs: Sequence[Any]) -> list[Any]:
+        """The model inputs that this task's output depends on."""
+        return [t for t in inputs if t._keras_history.operation in self._layers[task]]
+
+    def accepts_missing(self, name: str) -> bool:
+        """Whether every layer that reads input `name` says that it can deal with NaN."""
+        readers = [
+            layer
+            for layers in self._layers.values()
+            for layer in layers
+            for node in layer._inbound_nodes
+            for tensor in node.input_tensors
+            if tensor._keras_history.operation.name == name
+        ]
+        return bool(readers) and all(getattr(r, "accepts_missing", False) for r in readers)
+
+
+def _arguments(tensor: Any) -> list[Any]:
+    history = tensor._keras_history
+    return list(history.operation._inbound_nodes[history.node_index].input_tensors)
+
+
+def _ancestors(tensor: Any) -> list[Any]:
+    found: list[Any] = []
+    seen: set[int] = set()
+    waiting = [tensor]
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        operation = current._keras_history.operation
+        if all(operation is not other for other in found):
+            found.append(operation)
+        waiting.extend(_arguments(current))
+    return found

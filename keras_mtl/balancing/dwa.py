@@ -1,0 +1,75 @@
+"""Dynamic weight average: tasks whose loss falls slowly get more weight."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl.balancing._balancer import LossBalancer
+
+
+def dwa_weights(last: Any, before: Any, *, temperature: float) -> Any:
+    """`K softmax(r / T)` with r_k = L_k(t-1) / L_k(t-2), `(K,)`; sums to K.
+
+    A task whose loss was 0 or never seen in one of the two epochs gets the ratio 1.
+    """
+    seen = ops.logical_and(last > 0, before > 0)
+    ratios = ops.where(seen, last / ops.where(seen, before, ops.ones_like(before)), 1.0)
+    return ops.softmax(ratios / temperature) * last.shape[0]
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class DWA(LossBalancer):
+    """Weighs tasks by how fast their mean loss fell over the last two epochs.
+
+    The first two epochs have equal weights. Epochs are those of `fit`; a loop of the user's own
+    calls `on_epoch_end()`.
+
+    Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019,
+    arXiv:1803.10704.
+
+    Args:
+        temperature: T; the larger, the more equal the weights. The paper uses 2.
+
+    Raises:
+        ValueError: If the temperature is not positive.
+    """
+
+    def __init__(self, temperature: float = 2.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not temperature > 0:
+            raise ValueError(
+                f"`temperature` is {temperature!r}; expected a positive number (the paper uses 2)."
+            )
+        self.temperature = float(temperature)
+
+    def make_state(self, k: int) -> None:
+        def vector(name: str) -> Any:
+            return self.add_weight(
+                shape=(k,), initializer="zeros", trainable=False, dtype="float32", name=name
+            )
+
+        self.total = vector("total")
+        self.count = vector("count")
+        self.last = vector("last")
+        self.before = vector("before")
+
+    def task_weights(self, losses: Any) -> Any:
+        return dwa_weights(self.last.value, self.before.value, temperature=self.temperature)
+
+    def objective(self, losses: Any, present: Any) -> Any:
+        self.total.assign_add(ops.where(present, ops.stop_gradient(losses), 0.0))
+        self.count.assign_add(ops.cast(present, "float32"))
+        return super().objective(losses, present)
+
+    def on_epoch_end(self) -> None:
+        total, count = (ops.convert_to_numpy(v) for v in (self.total, self.count))
+        mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+        self.before.assign(self.last)
+        self.last.assign(mean)
+        for variable in (self.total, self.count):
+            variable.assign(ops.zeros_like(variable))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature}

@@ -1,0 +1,398 @@
+"""The model: a functional `keras.Model` that knows its tasks by name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl import _gradients, balancing
+from keras_mtl._compile import resolve_losses, resolve_multipliers, resolve_task_metrics
+from keras_mtl._door import (
+    check_arrays,
+    check_spec,
+    complete_weights,
+    split_class_weight,
+    training_labels,
+)
+from keras_mtl._graph import TaskGraph
+from keras_mtl._losses import TaskLoss, class_weight_table
+from keras_mtl._metrics import TaskMetrics
+from keras_mtl._names import check_task_names, refuse_unknown
+from keras_mtl._prediction import Prediction
+from keras_mtl.joint import JointLoss, check_loss_weights
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class MultiTaskModel(keras.Model):
+    """A functional Keras model whose outputs are tasks: named, balanced, labelled or not.
+
+    Used as `keras.Model` is; `compile` and `fit` take a few things more. The outputs' keys are the
+    tasks' names, and the keys of their labels, losses, metrics, history entries and signatures.
+    Labels that are missing (NaN, or -1 where labels are integers) are left out of losses and
+    metrics as if the row were not in the batch for that task.
+
+    Args:
+        inputs: The inputs, as `keras.Model` takes them.
+        outputs: The output of each task, `{name: KerasTensor}`.
+        name: The model's name.
+        tasks: Task objects that describe outputs of your own (already activated), so that
+            `keras_mtl.evaluate` can judge them; outputs made by a task's `head` need none.
+
+    Raises:
+        TypeError: If `outputs` is not a dict.
+        ValueError: If task names are not fit to be told apart, or a described task has no output.
+
+    Example:
+
+    >>> inputs = keras.Input((4,), name="x")
+    >>> hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    >>> model = MultiTaskModel(inputs, {
+    ...     "price": keras.layers.Dense(1)(hidden),
+    ...     "sold": keras.layers.Dense(1, activation="sigmoid")(hidden),
+    ... })
+    >>> model.compile("adam", loss={"price": "mse", "sold": "binary_crossentropy"})
+    >>> model.task_names
+    ['price', 'sold']
+    """
+
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        *,
+        tasks: Sequence[Any] = (),
+        **kwargs: Any,
+    ):
+        if not isinstance(outputs, Mapping):
+            raise TypeError(
+                f"`outputs` must be a dict from task names to tensors, but came as a "
+                f"{type(outputs).__name__}; write {{'price': tensor, ...}}."
+            )
+        outputs = dict(outputs)
+        flat_inputs = keras.tree.flatten(inputs)
+        check_task_names(outputs, [tensor.name for tensor in flat_inputs])
+        refuse_unknown("tasks", [task.name for task in tasks], outputs)
+        for task in tasks:
+            if not isinstance(outputs[task.name]._keras_history.operation, Prediction):
+                outputs[task.name] = Prediction(task, scores=False)(outputs[task.name])
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        self._graph = TaskGraph(inputs, outputs)
+        self._task_names = tuple(outputs)
+        self._joint = JointLoss(self.task_names)
+        self.task_losses: dict[str, TaskLoss] = {}
+        self._task_metrics: TaskMetrics | None = None
+        self._multipliers: Mapping[str, float] = {}
+        self._class_weight: dict[str, np.ndarray] = {}
+
+    # What the model is made of.
+
+    @property
+    def task_names(self) -> list[str]:
+        """The tasks, in the order in which the outputs were given."""
+        return list(self._task_names)
+
+    @property
+    def tasks(self) -> dict[str, Any]:
+        """The task object of each output that has one."""
+        return {name: layer.task for name, layer in self._graph.predictions.items()}
+
+    @property
+    def balancer(self) -> Any:
+        """The balancer that `compile` was given, or None."""
+        return self._joint.balancer
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The alpha of each task now; assign a dict to change some of them at the next step."""
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        return {
+            name: float(ops.convert_to_numpy(alpha))
+            for name, alpha in self._joint.current(step).items()
+        }
+
+    @loss_weights.setter
+    def loss_weights(self, weights: Mapping[str, Any]) -> None:
+        if self._joint.assign(check_loss_weights(weights, self.task_names)) and self.compiled:
+            self.make_train_function(force=True)
+            self.make_test_function(force=True)
+
+    def task_model(self, task: str) -> "MultiTaskModel":
+        """A model that answers one task without the cost of the others; the weights are shared.
+
+        Raises:
+            ValueError: If there is no such task.
+        """
+        refuse_unknown("task", [task], self.task_names)
+        wanted = self._graph.inputs_of(task, self.inputs)
+        inputs: Any = {tensor.name: tensor for tensor in wanted}
+        if not isinstance(self._inputs_struct, dict):
+            inputs = wanted if len(wanted) > 1 else wanted[0]
+        output = self.output[task]
+        return MultiTaskModel(inputs, {task: output}, name=f"{self.name}_{task}")
+
+    def shared_variables(self) -> list[keras.Variable]:
+        """The trainable variables of layers that two or more tasks depend on."""
+        return _variables_of(self._graph.shared_layers())
+
+    def task_variables(self, task: str) -> list[keras.Variable]:
+        """The trainable variables of layers that this task alone depends on."""
+        refuse_unknown("task", [task], self.task_names)
+        return _variables_of(self._graph.own_layers(task))
+
+    # How it is compiled.
+
+    def compile(  # type: ignore[override]
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Mapping[str, Any] | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        balancer: Any = None,
+        learning_rate_multipliers: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the model for training, as `keras.Model.compile` does.
+
+        Args:
+            optimizer: As in Keras.
+            loss: `{task: loss}`, or one loss for all tasks; a task that is not named has its own.
+                A task without a loss is served and not trained.
+            loss_weights: `{task: alpha}`, numbers or
+                `keras.optimizers.schedules.LearningRateSchedule` objects of the optimizer's step;
+                1 where a task is not named.
+            metrics: `{task: metric or list of them}` over the labels that are there; a task that is
+                not named has its own.
+            weighted_metrics: The same, weighted by `sample_weight`.
+            balancer: A name of `keras_mtl.balancing.names()`, a balancer, or None for fixed alphas.
+            learning_rate_multipliers: `{"shared": m, task: m}`: how much of each optimizer step the
+                shared layers and each task's own layers take.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`, as in
+                Keras.
+
+        Raises:
+            TypeError: If something is given by position rather than by task name.
+            ValueError: If a task is unknown, a weight is negative, no task has a loss, or two
+                curves would get one name.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        served = {name: self.output[name] for name in self.task_names}
+        losses = resolve_losses(self._graph, served, loss)
+        task_metrics = resolve_task_metrics(
+            self._graph, served, losses, metrics, weighted_metrics
+        )
+        multipliers = resolve_multipliers(
+            learning_rate_multipliers,
+            self.shared_variables(),
+            {name: self.task_variables(name) for name in self.task_names},
+        )
+        balancer = balancing.get(balancer)
+        self._joint.configure(loss_weights, balancer, list(losses))
+        super().compile(optimizer=optimizer, **kwargs)
+        # As they are: Keras would track dicts and metrics that are assigned to a model.
+        for attribute, value in {
+            "task_losses": losses,
+            "_task_metrics": task_metrics,
+            "_multipliers": multipliers,
+            "_compile_arguments": {
+                "optimizer": optimizer,
+                "loss": loss,
+                "loss_weights": loss_weights and dict(loss_weights),
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+                "balancer": balancer,
+                "learning_rate_multipliers": learning_rate_multipliers,
+                **kwargs,
+            },
+        }.items():
+            object.__setattr__(self, attribute, value)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(self._compile_arguments)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        own = [] if self._task_metrics is None else [self._task_metrics]
+        return [*super().metrics, *own]
+
+    # How one step goes.
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+
+        def objective() -> tuple[Any, Any]:
+            scalar, seen = self._forward(x, y, sample_weight, training=True)
+            return self.optimizer.scale_loss(scalar), seen
+
+        variables = self.trainable_variables
+        if not self.optimizer.built:
+            self.optimizer.build(variables)
+        gradients, seen = _gradients.backward(objective, variables)
+        _gradients.apply(self.optimizer, gradients, variables, self._multipliers)
+        return self._record(x, *seen)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        _, seen = self._forward(x, y, sample_weight, training=False)
+        return self._record(x, *seen)
+
+    def _forward(self, x: Any, y: Any, sample_weight: Any, *, training: bool) -> tuple[Any, Any]:
+        """The scalar to minimise, and all that is recorded of the step."""
+        labels = self._by_task("labels", y)
+        weights = self._by_task("sample_weight", sample_weight)
+        scores, served = self._run(x, training)
+        losses, counts = {}, {}
+        for name, loss in self.task_losses.items():
+            if labels.get(name) is None:
+                continue
+            losses[name], counts[name] = loss(
+                labels[name],
+                scores[name] if loss.reads_scores else served[name],
+                weights.get(name),
+                self._class_weight.get(name) if training else None,
+            )
+        if not losses:
+            raise ValueError(
+                f"No task has both a loss and labels; the labels are of {sorted(labels)}, the "
+                f"losses of {list(self.task_losses)}."
+            )
+        for name in self.task_losses:
+            if name not in losses:
+                losses[name] = counts[name] = ops.zeros((), "float32")
+        losses = {name: losses[name] for name in self.task_losses}
+        counts = {name: counts[name] for name in self.task_losses}
+        step = self.optimizer.iterations if self.optimizer is not None else 0
+        joint = self._joint.total(losses, step)
+        scalar = self._joint.combine(losses, counts, step) if training else joint
+        extra = [self._aggregate_additional_loss(loss) for loss in self.losses]
+        if extra:
+            scalar, joint = ops.sum([scalar, *extra]), ops.sum([joint, *extra])
+        return scalar, (labels, weights, served, losses, counts, joint)
+
+    def _run(self, x: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self._graph.step is None:
+            served = self(x, training=training)
+            return served, served
+        both = self._graph.step(x, training=training)
+        scores = {name: pair[0] for name, pair in both.items()}
+        return scores, {name: pair[1] for name, pair in both.items()}
+
+    def _record(
+        self, x: Any, labels: Any, weights: Any, served: Any, losses: Any, counts: Any, joint: Any
+    ) -> dict[str, Any]:
+        rows = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
+        # Each replica's loss is its share of the whole.
+        replicas = _gradients.replicas()
+        self._loss_tracker.update_state(joint * replicas if replicas > 1 else joint, rows)
+        assert self._task_metrics is not None
+        self._task_metrics.update_losses(
+            [losses[name] * replicas if replicas > 1 else losses[name] for name in losses],
+            list(counts.values()),
+        )
+        for name, loss in self.task_losses.items():
+            if labels.get(name) is not None:
+                self._task_metrics.update_task(
+                    name, labels[name], served[name], loss.present(labels[name]), weights.get(name)
+                )
+        return self.get_metrics_result()
+
+    def _by_task(self, argument: str, given: Any) -> dict[str, Any]:
+        if given is None:
+            return {}
+        if isinstance(given, Mapping):
+            refuse_unknown(argument, given, self.task_names)
+            return dict(given)
+        if argument == "sample_weight" and not isinstance(given, (list, tuple)):
+            return {name: given for name in self.task_names}
+        if len(self.task_names) == 1 and not isinstance(given, (list, tuple)):
+            return {self.task_names[0]: given}
+        raise TypeError(
+            f"`{argument}` must be a dict from task names {self.task_names}, but came as a "
+            f"{type(given).__name__}; nothing is matched by position."
+        )
+
+    # How it is fitted.
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model, as `keras.Model.fit` does.
+
+        Beyond Keras: `class_weight` may be `{task: {class id: weight}}`; `y` and `sample_weight`
+        may leave tasks out; the history holds `<task>_loss` for every task; what tasks learn from
+        labels beforehand (target scales, balanced class weights) is learnt at the first call.
+
+        Raises:
+            TypeError: If labels or weights are given by position.
+            ValueError: If labels, inputs or weights do not go with the model's tasks.
+        """
+        self._assert_compile_called("fit")
+        self._set_class_weight(split_class_weight(kwargs.pop("class_weight", None), self.task_names))
+        y, kwargs["sample_weight"] = self._checked(x, y, kwargs.get("sample_weight"))
+        waiting = [name for name, layer in self._graph.predictions.items() if layer.needs_labels]
+        self.adapt(training_labels(waiting, x, y, kwargs.get("steps_per_epoch")))
+        callbacks = kwargs.pop("callbacks", None) or []
+        if self.balancer is not None:
+            clock = keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: self.balancer.on_epoch_end()
+            )
+            if isinstance(callbacks, keras.callbacks.CallbackList):
+                callbacks.append(clock)
+            else:
+                callbacks = [clock, *keras.tree.flatten(callbacks)]
+        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""
+        y, kwargs["sample_weight"] = self._checked(x, y, kwargs.get("sample_weight"))
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def adapt(self, labels: Mapping[str, np.ndarray]) -> None:
+        """Learns target scales and balanced class weights from training labels.
+
+        `fit` does so by itself unless its data can be read only once.
+
+        Args:
+            labels: All training labels by task; missing ones are left out.
+        """
+        refuse_unknown("labels", labels, self._graph.predictions)
+        for name, values in labels.items():
+            self._graph.predictions[name].adapt(np.asarray(values))
+
+    def accepts_missing(self, name: str) -> bool:
+        """Whether input `name` may hold NaN, because what reads it deals with missing values."""
+        return self._graph.accepts_missing(name)
+
+    def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        if y is None:
+            check_spec(self, x)
+            return None, sample_weight
+        y = check_arrays(self, x, self._by_task("labels", y))
+        if sample_weight is None:
+            return y, None
+        return y, complete_weights(self._by_task("sample_weight", sample_weight), y)
+
+    def _set_class_weight(self, class_weight: Mapping[str, Mapping[int, float]]) -> None:
+        tables = {
+            name: class_weight_table(name, weights, max(self.output[name].shape[-1], 2))
+            for name, weights in class_weight.items()
+        }
+        same = tables.keys() == self._class_weight.keys() and all(
+            np.array_equal(tables[name], self._class_weight[name]) for name in tables
+        )
+        self._class_weight = tables
+        if not same:
+            # The weights are constants of the compiled step.
+            self.train_function = None
+
+
+def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
+    found = [v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables]
+    return list({id(v): v for v in found}.values())

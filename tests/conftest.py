@@ -1,0 +1,30 @@
+"""What all tests share: quiet TensorFlow, fixed seeds, and the real data if there are any."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _fresh_seeds():
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> pathlib.Path:
+    """The folder of real data sets; a test that asks for it is marked `needs_data`."""
+    folder = os.environ.get("KERAS_MTL_DATA")
+    if not folder:
+        pytest.skip("needs real data: set KERAS_MTL_DATA to the folder that holds it")
+    return pathlib.Path(folder)

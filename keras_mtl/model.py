@@ -249,7 +249,7 @@ class MultiTaskModel(keras.Model):
         """The scalar to minimise, and all that is recorded of the step."""
         labels = self._by_task("labels", y)
         weights = self._by_task("sample_weight", sample_weight)
-        scores, served = self._run(x, training)
+        scores, served = self._run(self._inputs_of(x), training)
         losses, counts = {}, {}
         for name, loss in self.task_losses.items():
             if labels.get(name) is None:
@@ -277,6 +277,21 @@ class MultiTaskModel(keras.Model):
         if extra:
             scalar, joint = ops.sum([scalar, *extra]), ops.sum([joint, *extra])
         return scalar, (labels, weights, served, losses, counts, joint)
+
+    def predict_step(self, data: Any) -> dict[str, Any]:
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self(self._inputs_of(x), training=False)
+
+    def _inputs_of(self, x: Any) -> Any:
+        """The inputs in the model's own structure, from a dict that may hold more or is not needed."""
+        wanted = self._inputs_struct
+        if not isinstance(x, Mapping):
+            return x
+        if isinstance(wanted, Mapping):
+            return {name: x[name] for name in wanted if name in x}
+        if isinstance(wanted, keras.KerasTensor) and wanted.name in x:
+            return x[wanted.name]
+        return x
 
     def _run(self, x: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         if self._graph.step is None:

@@ -66,7 +66,7 @@ class Regression(Task):
         return keras.layers.Dense(len(self.dimensions), name=f"{self.name}_scores")(hidden)
 
     def predictions(self, scores: Any, state: Mapping[str, Any]) -> Any:
-        return scores * state["scale"] + state["mean"] if state else ops.identity(scores)
+        return scores * state["scale"] + state["mean"] if state else scores
 
     def loss_values(self, labels: Any, scores: Any, state: Mapping[str, Any]) -> Any:
         labels = ops.reshape(ops.cast(labels, scores.dtype), ops.shape(scores))

@@ -31,7 +31,7 @@ class TaskLoss:
 
     Args:
         task: The task's name.
-        values: `(labels, predictions) -> values`, the loss of each label, not reduced.
+        values: `(labels, predictions, known) -> values`, the loss of each label, not reduced.
         reduction: As in `keras.losses.Loss`.
         real_labels: True if -1 is an ordinary label even where labels are integers.
         reads_scores: True if it reads a head's raw scores rather than the served output.
@@ -42,7 +42,7 @@ class TaskLoss:
     def __init__(
         self,
         task: str,
-        values: Callable[[Any, Any], Any],
+        values: Callable[[Any, Any, Any], Any],
         reduction: str = "sum_over_batch_size",
         *,
         real_labels: bool = False,
@@ -75,7 +75,7 @@ class TaskLoss:
         if not isinstance(loss, losses.Loss):
             loss = _FunctionLoss(fn)
 
-        def values(y_true: Any, y_pred: Any) -> Any:
+        def values(y_true: Any, y_pred: Any, known: Any) -> Any:
             y_true = ops.cast(y_true, y_pred.dtype)
             same = len(y_true.shape) == len(y_pred.shape)
             if fn in _ELEMENTWISE and same and y_pred.shape[-1] != 1:
@@ -112,7 +112,7 @@ class TaskLoss:
         known = self._floats(labels, _labels.known)
         safe = ops.where(known, labels, ops.zeros_like(labels))
         predictions = ops.cast(predictions, keras.config.floatx())
-        values = self.values(safe, predictions)
+        values = self.values(safe, predictions, known)
         known = _fit(known, values)
         mask = getattr(predictions, "_keras_mask", None)
         if mask is not None:

@@ -32,25 +32,26 @@ class Prediction(keras.layers.Layer):
         self.adapted = None
 
     def build(self, input_shape: Any) -> None:
-        initial = self.task.initial_state()
-        for key, value in initial.items():
-            value = np.asarray(value, "float32")
-            self.state[key] = self.add_weight(
-                shape=value.shape, initializer="zeros", trainable=False, name=key
-            )
-            self.state[key].assign(value)
-        if initial:
+        learnt = self.task.initial_state()
+        for initial, trainable in ((learnt, False), (self.task.trainable_state(), True)):
+            for key, value in initial.items():
+                value = np.asarray(value, "float32")
+                self.state[key] = self.add_weight(
+                    shape=value.shape, initializer="zeros", trainable=trainable, name=key
+                )
+                self.state[key].assign(value)
+        if learnt:
             self.adapted = self.add_weight(
                 shape=(), initializer="zeros", trainable=False, name="adapted"
             )
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
-        return self.task.predictions(inputs, self.state) if self.scores else inputs
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return self.task.predictions(inputs, self.state, mask) if self.scores else inputs
 
-    def loss_values(self, labels: Any, scores: Any) -> Any:
+    def loss_values(self, labels: Any, scores: Any, known: Any) -> Any:
         """The task's loss of each label, not yet reduced; the shape of the labels."""
-        return self.task.loss_values(labels, ops.cast(scores, "float32"), self.state)
+        return self.task.loss_values(labels, ops.cast(scores, "float32"), self.state, known)
 
     @property
     def needs_labels(self) -> bool:
@@ -68,7 +69,7 @@ class Prediction(keras.layers.Layer):
         if self.adapted is not None:
             self.adapted.assign(1.0)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> Any:
         shape = self.task.output_shape(inputs.shape) if self.scores else inputs.shape
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 

@@ -1,5 +1,6 @@
 """The model: a functional `keras.Model` that knows its tasks by name."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_mtl._door import (
     split_class_weight,
     training_labels,
 )
+from keras_mtl._epochs import EpochClock, is_dataset, with_clock
 from keras_mtl._graph import TaskGraph
 from keras_mtl._losses import TaskLoss, class_weight_table
 from keras_mtl._metrics import TaskMetrics
@@ -103,6 +105,11 @@ class MultiTaskModel(keras.Model):
     def balancer(self) -> Any:
         """The balancer that `compile` was given, or None."""
         return self._joint.balancer
+
+    @property
+    def recorded(self) -> dict[str, list[str]]:
+        """What the history holds of each task, `<task>_<name>`: "loss" and its metrics."""
+        return {} if self._task_metrics is None else self._task_metrics.keys_of_task()
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -349,20 +356,17 @@ class MultiTaskModel(keras.Model):
             ValueError: If labels, inputs or weights do not go with the model's tasks.
         """
         self._assert_compile_called("fit")
-        self._set_class_weight(split_class_weight(kwargs.pop("class_weight", None), self.task_names))
-        y, kwargs["sample_weight"] = self._checked(x, y, kwargs.get("sample_weight"))
+        given = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
+        self._set_class_weight(split_class_weight(given.pop("class_weight", None), self.task_names))
+        y, weights = self._checked(x, y, given.get("sample_weight"))
         waiting = [name for name, layer in self._graph.predictions.items() if layer.needs_labels]
-        self.adapt(training_labels(waiting, x, y, kwargs.get("steps_per_epoch")))
-        callbacks = kwargs.pop("callbacks", None) or []
-        if self.balancer is not None:
-            clock = keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: self.balancer.on_epoch_end()
-            )
-            if isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks.append(clock)
-            else:
-                callbacks = [clock, *keras.tree.flatten(callbacks)]
-        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+        self.adapt(training_labels(waiting, x, y, given.get("steps_per_epoch")))
+        if is_dataset(x):
+            # A data set is shuffled by itself; Keras warns of its own default otherwise.
+            given["shuffle"] = False
+        clock = EpochClock(x, given.get("initial_epoch", 0))
+        given["callbacks"] = with_clock(given.get("callbacks"), clock)
+        return super().fit(**{**given, "y": y, "sample_weight": weights})
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""

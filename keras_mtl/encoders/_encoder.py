@@ -15,6 +15,10 @@ class Encoder(keras.layers.Layer, abc.ABC):
 
     accepts_missing = False
 
+    def __init__(self, name: str | None = None, **kwargs: Any):
+        # Not the class's name alone, which is that of an input such as "image" or "text".
+        super().__init__(name=name or f"{type(self).__name__.lower()}_encoder", **kwargs)
+
     @abc.abstractmethod
     def make_inputs(self) -> dict[str, Any]:
         """New `keras.Input` tensors by name; the names are the keys of the data."""

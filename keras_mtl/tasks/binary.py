@@ -7,21 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl._labels import decode_classes
 from keras_mtl.tasks._focal import binary_values
-from keras_mtl.tasks._task import (
-    Task,
-    balanced_weights,
-    check_ids,
-    check_probability,
-    class_names,
-    class_weight_of,
-    whole_ids,
-)
+from keras_mtl.tasks._classification import Classification, whole_ids
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Binary(Task):
+class Binary(Classification):
     """A yes-or-no question: labels 0 and 1, served as the probability of 1, `(B, 1)`.
 
     Args:
@@ -38,59 +29,35 @@ class Binary(Task):
 
     main_metric = "auc"
 
-    def __init__(
-        self,
-        name: str,
-        classes: Any = ("no", "yes"),
-        *,
-        tower: Any = (),
-        label_smoothing: float = 0.0,
-        focal_gamma: float = 0.0,
-        class_weight: Any = None,
-    ):
-        super().__init__(name, tower)
-        self.classes = class_names(name, classes)
+    def __init__(self, name: str, classes: Any = ("no", "yes"), **kwargs: Any):
+        super().__init__(name, classes, **kwargs)
         if len(self.classes) != 2:
             raise ValueError(
                 f"Binary task {name!r} has the classes {self.classes[:10]}; expected two, negative "
                 "first; use tasks.MultiClass for more."
             )
-        self.label_smoothing = check_probability(name, "label_smoothing", label_smoothing)
-        self.focal_gamma = check_probability(name, "focal_gamma", focal_gamma, float("inf"))
-        self.class_weight, self._weights = class_weight_of(name, class_weight, self.classes)
 
     def score_layers(self, hidden: Any) -> Any:
         return keras.layers.Dense(1, name=f"{self.name}_scores")(hidden)
 
-    def predictions(self, scores: Any, state: Mapping[str, Any]) -> Any:
+    def predictions(self, scores: Any, state: Mapping[str, Any], mask: Any = None) -> Any:
         return ops.sigmoid(scores)
 
-    def loss_values(self, labels: Any, scores: Any, state: Mapping[str, Any]) -> Any:
+    def loss_values(
+        self, labels: Any, scores: Any, state: Mapping[str, Any], known: Any = None
+    ) -> Any:
         labels = ops.reshape(ops.cast(labels, scores.dtype), ops.shape(scores))
         values = binary_values(
             labels, scores, gamma=self.focal_gamma, label_smoothing=self.label_smoothing
         )
-        weights = state.get("class_weight", self._weights)
-        if weights is not None:
-            values = values * ops.take(ops.convert_to_tensor(weights), ops.cast(labels, "int32"))
-        return ops.squeeze(values, -1)
+        return ops.squeeze(self.weighted(values, labels, state), -1)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")]
 
-    def initial_state(self) -> dict[str, np.ndarray]:
-        return {"class_weight": np.ones(2)} if self.class_weight == "balanced" else {}
-
-    def adapt(self, labels: np.ndarray) -> dict[str, np.ndarray]:
-        return {"class_weight": balanced_weights(whole_ids(labels), 2)}
-
     def for_metrics(self, labels: Any, served: Any, present: Any) -> tuple[Any, Any, Any]:
         shape = ops.shape(served)
         return ops.reshape(labels, shape), served, ops.reshape(present, shape)
-
-    def check(self, labels: np.ndarray) -> None:
-        assert self.classes is not None
-        check_ids(self.name, labels, self.classes)
 
     def score(self, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
         from sklearn import metrics
@@ -115,15 +82,5 @@ class Binary(Task):
     def labels_from(self, y_pred: np.ndarray) -> np.ndarray:
         return (np.asarray(y_pred).reshape(-1) > 0.5).astype("int64")
 
-    def decode(self, ids: np.ndarray) -> list[str]:
-        assert self.classes is not None
-        return decode_classes(ids, self.classes)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "classes": self.classes,
-            "label_smoothing": self.label_smoothing,
-            "focal_gamma": self.focal_gamma,
-            "class_weight": self.class_weight,
-        }
+    def decide(self, served: Any) -> Any:
+        return ops.cast(ops.squeeze(served, -1) > 0.5, "int32")

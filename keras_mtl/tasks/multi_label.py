@@ -8,17 +8,11 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.tasks._focal import binary_values
-from keras_mtl.tasks._task import (
-    Task,
-    check_ids,
-    check_probability,
-    class_names,
-    class_weight_of,
-)
+from keras_mtl.tasks._classification import Classification, check_ids
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiLabel(Task):
+class MultiLabel(Classification):
     """Any number of C classes: labels `(B, C)` of 0 and 1, served as probabilities `(B, C)`.
 
     Each element may be missing by itself (-1, or NaN).
@@ -39,29 +33,15 @@ class MultiLabel(Task):
     main_metric = "macro_f1"
     elementwise = True
 
-    def __init__(
-        self,
-        name: str,
-        classes: Any,
-        *,
-        tower: Any = (),
-        label_smoothing: float = 0.0,
-        focal_gamma: float = 0.0,
-        class_weight: Any = None,
-    ):
-        super().__init__(name, tower)
-        self.classes: list[str] = class_names(name, classes)
-        self.label_smoothing = check_probability(name, "label_smoothing", label_smoothing)
-        self.focal_gamma = check_probability(name, "focal_gamma", focal_gamma, float("inf"))
-        self.class_weight, self._weights = class_weight_of(name, class_weight, self.classes)
-
     def score_layers(self, hidden: Any) -> Any:
         return keras.layers.Dense(len(self.classes), name=f"{self.name}_scores")(hidden)
 
-    def predictions(self, scores: Any, state: Mapping[str, Any]) -> Any:
+    def predictions(self, scores: Any, state: Mapping[str, Any], mask: Any = None) -> Any:
         return ops.sigmoid(scores)
 
-    def loss_values(self, labels: Any, scores: Any, state: Mapping[str, Any]) -> Any:
+    def loss_values(
+        self, labels: Any, scores: Any, state: Mapping[str, Any], known: Any = None
+    ) -> Any:
         labels = ops.cast(labels, scores.dtype)
         values = binary_values(
             labels, scores, gamma=self.focal_gamma, label_smoothing=self.label_smoothing
@@ -129,12 +109,3 @@ class MultiLabel(Task):
     def decode(self, ids: np.ndarray) -> list[str]:
         rows = np.asarray(ids).reshape(-1, len(self.classes))
         return [", ".join(c for c, v in zip(self.classes, row, strict=True) if v == 1) for row in rows]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "classes": self.classes,
-            "label_smoothing": self.label_smoothing,
-            "focal_gamma": self.focal_gamma,
-            "class_weight": self.class_weight,
-        }

@@ -7,15 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl._labels import decode_classes
-from keras_mtl.tasks._task import (
-    Task,
-    balanced_weights,
-    check_ids,
-    class_names,
-    class_weight_of,
-    whole_ids,
-)
+from keras_mtl.tasks._classification import Classification, whole_ids
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -57,7 +49,7 @@ class OrderedThresholds(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Ordinal(Task):
+class Ordinal(Classification):
     """One of C ordered classes: labels are ids `(B,)`, served as probabilities `(B, C)`.
 
     One score and C - 1 rising thresholds (the cumulative link model of McCullagh, JRSS B 1980),
@@ -78,15 +70,13 @@ class Ordinal(Task):
     higher_is_better = False
 
     def __init__(self, name: str, classes: Any, *, tower: Any = (), class_weight: Any = None):
-        super().__init__(name, tower)
-        self.classes: list[str] = class_names(name, classes)
-        self.class_weight, self._weights = class_weight_of(name, class_weight, self.classes)
+        super().__init__(name, classes, tower=tower, class_weight=class_weight)
 
     def score_layers(self, hidden: Any) -> Any:
         score = keras.layers.Dense(1, use_bias=False, name=f"{self.name}_score")(hidden)
         return OrderedThresholds(len(self.classes) - 1, name=f"{self.name}_scores")(score)
 
-    def predictions(self, scores: Any, state: Mapping[str, Any]) -> Any:
+    def predictions(self, scores: Any, state: Mapping[str, Any], mask: Any = None) -> Any:
         above = ops.sigmoid(scores)
         edge = above[..., :1]
         at_least = ops.concatenate([ops.ones_like(edge), above], axis=-1)
@@ -95,32 +85,21 @@ class Ordinal(Task):
     def output_shape(self, scores_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*scores_shape[:-1], len(self.classes))
 
-    def loss_values(self, labels: Any, scores: Any, state: Mapping[str, Any]) -> Any:
+    def loss_values(
+        self, labels: Any, scores: Any, state: Mapping[str, Any], known: Any = None
+    ) -> Any:
         if len(labels.shape) < len(scores.shape):
             labels = ops.expand_dims(labels, -1)
         ids = ops.cast(labels, "int32")
         above = ops.cast(ids > ops.arange(len(self.classes) - 1, dtype="int32"), scores.dtype)
         values = ops.sum(ops.binary_crossentropy(above, scores, from_logits=True), axis=-1)
-        weights = state.get("class_weight", self._weights)
-        if weights is None:
-            return values
-        return values * ops.take(ops.convert_to_tensor(weights), ops.squeeze(ids, -1))
+        return self.weighted(values, ops.squeeze(ids, -1), state)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             keras.metrics.MeanMetricWrapper(level_error, name="mae"),
         ]
-
-    def initial_state(self) -> dict[str, np.ndarray]:
-        balanced = self.class_weight == "balanced"
-        return {"class_weight": np.ones(len(self.classes))} if balanced else {}
-
-    def adapt(self, labels: np.ndarray) -> dict[str, np.ndarray]:
-        return {"class_weight": balanced_weights(whole_ids(labels), len(self.classes))}
-
-    def check(self, labels: np.ndarray) -> None:
-        check_ids(self.name, labels, self.classes)
 
     def score(self, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
         from sklearn import metrics
@@ -140,15 +119,13 @@ class Ordinal(Task):
         above = 1 - np.cumsum(np.asarray(y_pred, "float64"), axis=-1)[..., :-1]
         return np.sum(above > 0.5, axis=-1)
 
-    def decode(self, ids: np.ndarray) -> list[str]:
-        return decode_classes(ids, self.classes)
+    def decide(self, served: Any) -> Any:
+        above = 1 - ops.cumsum(served, axis=-1)[..., :-1]
+        return ops.sum(ops.cast(above > 0.5, "int32"), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "classes": self.classes,
-            "class_weight": self.class_weight,
-        }
+        config = super().get_config()
+        return {k: v for k, v in config.items() if k not in ("label_smoothing", "focal_gamma")}
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

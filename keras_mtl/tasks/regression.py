@@ -65,10 +65,12 @@ class Regression(Task):
     def score_layers(self, hidden: Any) -> Any:
         return keras.layers.Dense(len(self.dimensions), name=f"{self.name}_scores")(hidden)
 
-    def predictions(self, scores: Any, state: Mapping[str, Any]) -> Any:
+    def predictions(self, scores: Any, state: Mapping[str, Any], mask: Any = None) -> Any:
         return scores * state["scale"] + state["mean"] if state else scores
 
-    def loss_values(self, labels: Any, scores: Any, state: Mapping[str, Any]) -> Any:
+    def loss_values(
+        self, labels: Any, scores: Any, state: Mapping[str, Any], known: Any = None
+    ) -> Any:
         labels = ops.reshape(ops.cast(labels, scores.dtype), ops.shape(scores))
         if state:
             labels = (labels - state["mean"]) / state["scale"]
@@ -125,6 +127,9 @@ class Regression(Task):
 
     def labels_from(self, y_pred: np.ndarray) -> np.ndarray:
         return np.asarray(y_pred)
+
+    def describe(self) -> dict[str, Any]:
+        return {"dimensions": self.dimensions, "units": self.units}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,51 @@
+"""What `fit` does at the ends of epochs besides what the user asked for."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+
+
+class EpochClock(keras.callbacks.Callback):
+    """Tells the balancer of epochs, and brings data to the epoch where a resumed run goes on.
+
+    A shuffled `tf.data` pipeline gives another order each time it is read. A run that
+    `keras.callbacks.BackupAndRestore` resumes in epoch e has not read it e times, so it is read (one
+    batch each) as often as the lost run had, and goes on in the same order.
+
+    Args:
+        data: What `fit` was given as `x`.
+        initial_epoch: The epoch that `fit` was told to begin with.
+    """
+
+    def __init__(self, data: Any, initial_epoch: int):
+        super().__init__()
+        self.data = data
+        self.expected: int | None = initial_epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self.expected is None:
+            return
+        missed, self.expected = epoch - self.expected, None
+        if isinstance(self.data, Iterable) and not isinstance(self.data, Iterator) and is_dataset(
+            self.data
+        ):
+            for _ in range(missed):
+                next(iter(self.data), None)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.model.balancer is not None:
+            self.model.balancer.on_epoch_end()
+
+
+def with_clock(callbacks: Any, clock: EpochClock) -> Any:
+    """The user's callbacks with the clock before them, so that they see the balancer's new state."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(clock)
+        return callbacks
+    return [clock, *keras.tree.flatten(callbacks or [])]
+
+
+def is_dataset(data: Any) -> bool:
+    """Whether `data` is a `tf.data.Dataset`, which says itself what its elements are."""
+    return getattr(data, "element_spec", None) is not None

@@ -1,0 +1,47 @@
+"""The layout of TensorBoard's page of custom scalars: one category a task."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def custom_scalars_layout(metrics: Mapping[str, Sequence[str]]) -> Any:
+    """A `Summary` that tells TensorBoard which curves belong on one chart.
+
+    Args:
+        metrics: What is recorded of each task, such as `{"intent": ["loss", "accuracy"]}`.
+    """
+    from tensorboard.plugins.custom_scalar import layout_pb2, summary
+
+    def chart(title: str, tags: Sequence[str]) -> Any:
+        patterns = [f"^{_literal(tag)}$" for tag in tags]
+        return layout_pb2.Chart(
+            title=title, multiline=layout_pb2.MultilineChartContent(tag=patterns)
+        )
+
+    categories = [
+        layout_pb2.Category(
+            title=task,
+            chart=[
+                *(chart(f"{task}: {name}", [f"{task}/{name}"]) for name in names),
+                chart(f"{task}: weighted loss", [f"{task}/weighted_loss"]),
+            ],
+        )
+        for task, names in metrics.items()
+    ]
+    tasks = list(metrics)
+    together = layout_pb2.Category(
+        title="all tasks",
+        chart=[
+            chart("joint loss", ["loss"]),
+            chart("losses", [f"{task}/loss" for task in tasks]),
+            chart("weighted losses", [f"{task}/weighted_loss" for task in tasks]),
+            chart("loss weights", [f"{task}/loss_weight" for task in tasks]),
+            chart("learning rate", ["learning_rate"]),
+        ],
+    )
+    return summary.pb(layout_pb2.Layout(category=[together, *categories]))
+
+
+def _literal(tag: str) -> str:
+    """A pattern that matches this tag alone; the page takes tags as regular expressions."""
+    return "".join(c if c.isalnum() or c in "_/" else f"\\{c}" for c in tag)

@@ -1,0 +1,240 @@
+"""How good a model is, task by task."""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_mtl import _labels
+from keras_mtl.data import Examples
+from keras_mtl.evaluation._table import text_table
+
+FRAME = "frame_accuracy"
+
+
+class Report:
+    """The metrics of each task; prints as a table.
+
+    Attributes:
+        scores: `{task: {metric: value}}`.
+        counts: How many labels of each task were there.
+        unseen: How many of them are of a class that the task does not know, all errors.
+        joint: Metrics over tasks; `frame_accuracy`, the share of rows in which every class and tag
+            of every task is right (as slot filling counts it), where rows have several such tasks.
+    """
+
+    def __init__(
+        self,
+        scores: Mapping[str, Mapping[str, float]],
+        counts: Mapping[str, int] | None = None,
+        unseen: Mapping[str, int] | None = None,
+        joint: Mapping[str, float] | None = None,
+    ):
+        self.scores = {task: dict(found) for task, found in scores.items()}
+        self.counts = dict(counts or {})
+        self.unseen = {task: n for task, n in (unseen or {}).items() if n}
+        self.joint = dict(joint or {})
+
+    def __getitem__(self, task: str) -> dict[str, float]:
+        return self.scores[task]
+
+    def __str__(self) -> str:
+        lines = [text_table(["task", "labels", "metric", "value"], self._rows())]
+        if self.unseen:
+            told = ", ".join(f"{task}: {n}" for task, n in self.unseen.items())
+            lines.append(f"Labels of classes that the task does not know, counted as errors: {told}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in it as plain Python; values that are not defined are None."""
+        return {
+            "tasks": {t: {m: _plain(v) for m, v in s.items()} for t, s in self.scores.items()},
+            "labels": self.counts,
+            "unseen": self.unseen,
+            "joint": {m: _plain(v) for m, v in self.joint.items()},
+        }
+
+    def to_json(self, path: Any) -> pathlib.Path:
+        """Writes `to_dict` as a JSON file, whole or not at all.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        return write_json(self.to_dict(), path)
+
+    def to_markdown(self) -> str:
+        """The table in Markdown."""
+        head = "| task | labels | metric | value |\n| --- | ---: | --- | ---: |"
+        return "\n".join([head, *("| " + " | ".join(row) + " |" for row in self._rows())]) + "\n"
+
+    def _rows(self) -> list[list[str]]:
+        rows = []
+        for task, found in self.scores.items():
+            for i, (metric, value) in enumerate(found.items()):
+                count = str(self.counts.get(task, "")) if i == 0 else ""
+                rows.append([task if i == 0 else "", count, metric, f"{value:.4f}"])
+        for metric, value in self.joint.items():
+            rows.append(["(all tasks)", "", metric, f"{value:.4f}"])
+        return rows
+
+
+def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> Report:
+    """Judges a model on labelled data by scikit-learn's metrics, missing labels left out.
+
+    Outputs that have a task are judged by the task's `score`; the others by the Keras metrics that
+    the model was compiled with.
+
+    Args:
+        model: A `MultiTaskModel`.
+        data: `keras_mtl.data.Examples`, batches of `(inputs, labels)`, or inputs alone with `y`.
+        y: Labels by task name, where `data` is inputs.
+        batch_size: Rows a batch, of what does not come in batches.
+
+    Returns:
+        A report that prints, and saves as JSON or Markdown.
+
+    Raises:
+        ValueError: If the data hold no label of any task of the model.
+
+    Example:
+
+    >>> import keras_mtl
+    >>> train, valid, test = keras_mtl.datasets.multi_digits(train=64, valid=8, test=64)
+    >>> model = keras_mtl.build_model(
+    ...     keras_mtl.encoders.Image((12, 12, 1), filters=[4]),
+    ...     [keras_mtl.tasks.MultiClass("left", 10), keras_mtl.tasks.MultiClass("right", 10)],
+    ... )
+    >>> report = evaluate(model, test)
+    >>> report.counts
+    {'left': 64, 'right': 64}
+    """
+    if y is not None:
+        data = Examples(data if isinstance(data, Mapping) else {_only_input(model): data}, y)
+    batches = data.dataset(batch_size) if isinstance(data, Examples) else data
+    truth, served = _collect(model, batches)
+    scores: dict[str, dict[str, float]] = {}
+    counts, unseen = {}, {}
+    for name, task in model.tasks.items():
+        if name not in truth:
+            continue
+        labels, answers = truth[name], served[name]
+        there = _present(labels, task.real_labels)
+        counts[name] = int(there.sum())
+        unseen[name] = 0 if task.classes is None else int((labels[there] <= -2).sum())
+        rows = there.reshape(len(there), -1).any(axis=1)
+        if rows.any():
+            scores[name] = task.score(labels[rows], answers[rows])
+    _add_compiled(model, batches, scores)
+    if not scores:
+        raise ValueError(
+            f"The data hold no label of the model's tasks {model.task_names}; give labels by task "
+            "name."
+        )
+    ordered = {name: scores[name] for name in model.task_names if name in scores}
+    return Report(ordered, counts, unseen, _joint(model, truth, served))
+
+
+def write_json(content: Any, path: Any) -> pathlib.Path:
+    """Writes a JSON file, whole or not at all."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        waiting.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(waiting, path)
+    finally:
+        waiting.unlink(missing_ok=True)
+    return path
+
+
+def _collect(model: Any, batches: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    truth: dict[str, list[np.ndarray]] = {}
+    served: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        labels = batch[1] if isinstance(batch[1], Mapping) else {model.task_names[0]: batch[1]}
+        wanted = [name for name in labels if name in model.tasks]
+        if not wanted:
+            continue
+        answers = model.predict_on_batch(batch[0])
+        for name in wanted:
+            truth.setdefault(name, []).append(np.asarray(labels[name]))
+            served.setdefault(name, []).append(np.asarray(answers[name]))
+    return (
+        {name: _joined(parts, missing=True) for name, parts in truth.items()},
+        {name: _joined(parts, missing=False) for name, parts in served.items()},
+    )
+
+
+def _joined(parts: list[np.ndarray], *, missing: bool) -> np.ndarray:
+    """Batches one after the other, sequences padded to the longest of them all."""
+    if parts[0].ndim > 1 and len({part.shape[1] for part in parts}) > 1:
+        longest = max(part.shape[1] for part in parts)
+        fill: Any = 0
+        if missing:
+            fill = np.nan if parts[0].dtype.kind == "f" else _labels.MISSING
+        parts = [
+            np.pad(
+                part,
+                [(0, 0), (0, longest - part.shape[1]), *[(0, 0)] * (part.ndim - 2)],
+                constant_values=fill,
+            )
+            for part in parts
+        ]
+    return np.concatenate(parts)
+
+
+def _present(labels: np.ndarray, real_labels: bool) -> np.ndarray:
+    if labels.dtype.kind == "f":
+        return ~np.isnan(labels)
+    return np.ones(labels.shape, bool) if real_labels else labels != _labels.MISSING
+
+
+def _joint(
+    model: Any, truth: Mapping[str, np.ndarray], served: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """The share of rows in which every class and tag is right, if several tasks have them."""
+    judged = [n for n, task in model.tasks.items() if n in truth and task.classes is not None]
+    if len(judged) < 2 or len({len(truth[name]) for name in judged}) > 1:
+        return {}
+    right = np.ones(len(truth[judged[0]]), bool)
+    labelled = np.ones(len(right), bool)
+    for name in judged:
+        labels = truth[name]
+        there = _present(labels, real_labels=False).reshape(len(labels), -1)
+        decided = model.tasks[name].labels_from(served[name]).reshape(len(labels), -1)
+        flat = np.where(there, np.nan_to_num(labels.reshape(len(labels), -1)), 0).astype("int64")
+        right &= (~there | (flat == decided)).all(axis=1)
+        labelled &= there.any(axis=1)
+    return {FRAME: float(right[labelled].mean())} if labelled.any() else {}
+
+
+def _add_compiled(model: Any, batches: Any, scores: dict[str, dict[str, float]]) -> None:
+    """The compiled Keras metrics of outputs that have no task object."""
+    others = [name for name in model.task_names if name not in model.tasks]
+    if not others or not model.compiled:
+        return
+    results = model.evaluate(batches, return_dict=True, verbose=0)
+    for name in others:
+        found = {k[len(name) + 1 :]: v for k, v in results.items() if k.startswith(f"{name}_")}
+        # A longer task name may begin alike: its keys are not this task's.
+        longer = [t for t in model.task_names if t != name and t.startswith(f"{name}_")]
+        scores[name] = {
+            metric: float(value)
+            for metric, value in found.items()
+            if not any(f"{name}_{metric}".startswith(f"{t}_") for t in longer)
+        }
+
+
+def _only_input(model: Any) -> str:
+    names = [tensor.name for tensor in model.inputs]
+    if len(names) > 1:
+        raise ValueError(f"The model has the inputs {names}; give a dict of them.")
+    return names[0]
+
+
+def _plain(value: float) -> float | None:
+    return None if not math.isfinite(value) else float(value)

@@ -1,0 +1,13 @@
+"""How a model leaves Python: formats that other programs read.
+
+An exporter reads the model through its public properties (`inputs`, `task_names`, `tasks`,
+`task_model`) and keeps the one name contract: inputs and outputs are called what they are called in
+the model.
+
+To add one: a file with a function, a test file of the same name in which another program reads what
+it wrote, one line here.
+"""
+
+from keras_mtl.export.saved_model import saved_model, versions
+
+__all__ = ["saved_model", "versions"]

@@ -44,7 +44,9 @@ def answers(model: Any, rows: Examples, batch_size: int = 64) -> Iterator[dict[s
         size = len(next(iter(served.values())))
         for i in range(size):
             length = len(rows.inputs["tokens"][done + i]) if "tokens" in rows.inputs else None
-            yield {name: _answer(model, name, out[i : i + 1], length) for name, out in served.items()}
+            yield {
+                name: _answer(model, name, out[i : i + 1], length) for name, out in served.items()
+            }
         done += size
 
 
@@ -59,7 +61,11 @@ def _answer(model: Any, name: str, served: np.ndarray, length: int | None) -> An
         return labels
     if task.elementwise or len(labels) != 1:
         return {c: round(float(p), 6) for c, p in zip(task.classes, served[0], strict=True)}
-    best = float(np.max(served)) if served.shape[-1] > 1 else float(max(served[0, 0], 1 - served[0, 0]))
+    best = (
+        float(np.max(served))
+        if served.shape[-1] > 1
+        else float(max(served[0, 0], 1 - served[0, 0]))
+    )
     return {"label": labels[0], "probability": round(best, 6)}
 
 

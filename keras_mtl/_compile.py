@@ -121,4 +121,4 @@ def _by_task(argument: str, given: Any, names: list[str]) -> dict[str, Any]:
             f"`{argument}` must be a dict from task names {names}, but came as a "
             f"{type(given).__name__}; nothing is matched by position."
         )
-    return {name: given for name in names}
+    return dict.fromkeys(names, given)

@@ -23,7 +23,9 @@ def check_arrays(model: Any, x: Any, labels: Mapping[str, Any]) -> dict[str, Any
     lengths.update({f"labels of task {name!r}": len(value) for name, value in labels.items()})
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{what}: {n}" for what, n in lengths.items())
-        raise ValueError(f"Inputs and labels must have the same number of rows, but came as {told}.")
+        raise ValueError(
+            f"Inputs and labels must have the same number of rows, but came as {told}."
+        )
     if 0 in lengths.values():
         raise ValueError("There is no row to learn from; give at least one.")
     for name, value in inputs.items():

@@ -27,8 +27,10 @@ class EpochClock(keras.callbacks.Callback):
         if self.expected is None:
             return
         missed, self.expected = epoch - self.expected, None
-        if isinstance(self.data, Iterable) and not isinstance(self.data, Iterator) and is_dataset(
-            self.data
+        if (
+            isinstance(self.data, Iterable)
+            and not isinstance(self.data, Iterator)
+            and is_dataset(self.data)
         ):
             for _ in range(missed):
                 next(iter(self.data), None)

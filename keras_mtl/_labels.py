@@ -139,5 +139,9 @@ def _tell_unseen(unseen: dict[str, int], what: str, task: str) -> None:
         more = f" and {len(unseen) - 10} more" if len(unseen) > 10 else ""
         logger.warning(
             "task %r: %d %s of this split are not among those of the task and count as errors: %s%s",
-            task, len(unseen), what, named, more,
+            task,
+            len(unseen),
+            what,
+            named,
+            more,
         )

@@ -68,7 +68,9 @@ class TaskLoss:
         """From whatever `keras.Model.compile` takes as a loss of the output `served`."""
         if str(identifier).lower() in ("crossentropy", "ce"):
             identifier = (
-                "binary_crossentropy" if served.shape[-1] == 1 else "sparse_categorical_crossentropy"
+                "binary_crossentropy"
+                if served.shape[-1] == 1
+                else "sparse_categorical_crossentropy"
             )
         loss = losses.get(identifier)
         fn = getattr(loss, "fn", loss)
@@ -86,9 +88,7 @@ class TaskLoss:
             if fn is losses.sparse_categorical_crossentropy:
                 _check_class_ids(task, labels, served.shape[-1])
 
-        return cls(
-            task, values, loss.reduction, real_labels=fn in _REAL_LABELS, check=check, fn=fn
-        )
+        return cls(task, values, loss.reduction, real_labels=fn in _REAL_LABELS, check=check, fn=fn)
 
     def present(self, labels: Any) -> Any:
         """Which labels are there, an unseen class included: what a metric counts."""

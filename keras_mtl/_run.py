@@ -47,10 +47,12 @@ def make_task(told: Any, classes: dict[str, list[str]]) -> tasks.Task:
             )
         if known is not None:
             made["tags" if told.kind == "sequence_tagging" else "classes"] = known
-    return kinds[told.kind](**made)  # type: ignore[abstract]
+    return kinds[told.kind](**made)
 
 
-def make_model(run: config.RunConfig, train: Examples, names: list[str] | None = None) -> MultiTaskModel:
+def make_model(
+    run: config.RunConfig, train: Examples, names: list[str] | None = None
+) -> MultiTaskModel:
     """The uncompiled model of a run, or of some of its tasks alone."""
     chosen = [told for told in run.tasks if names is None or told.name in names]
     made = [make_task(told, train.classes) for told in chosen]
@@ -115,11 +117,11 @@ def fit(run: config.RunConfig, model: MultiTaskModel, train: Examples, valid: Ex
 
 
 def _load_csv(told: config.CsvData, run: config.RunConfig) -> Parts:
-    classes = {
-        task.name: task.classes
-        for task in run.tasks
-        if isinstance(getattr(task, "classes", None), list)
-    }
+    classes = {}
+    for task in run.tasks:
+        named = task.model_dump().get("classes")
+        if isinstance(named, list):
+            classes[task.name] = named
 
     def read(path: str, known: dict[str, Any]) -> Examples:
         table = data.read_csv(
@@ -140,4 +142,4 @@ def _load_csv(told: config.CsvData, run: config.RunConfig) -> Parts:
     parts = data.split(train, told.split, seed=run.training.seed)
     if len(parts) != 3:
         raise ValueError(f"`split` has {len(parts)} shares; expected three: train, valid, test.")
-    return parts  # type: ignore[no-any-return]
+    return parts

@@ -16,7 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigFile = Annotated[pathlib.Path, typer.Argument(help="The run's YAML file; see examples/*.yaml.")]
+ConfigFile = Annotated[
+    pathlib.Path, typer.Argument(help="The run's YAML file; see examples/*.yaml.")
+]
 ModelFile = Annotated[pathlib.Path, typer.Argument(help="A .keras file that `train` wrote.")]
 
 
@@ -27,9 +29,9 @@ def demo(
     logs: Annotated[pathlib.Path, typer.Option(help="Where TensorBoard's logs go.")] = pathlib.Path(
         "logs/digits"
     ),
-    export: Annotated[
-        pathlib.Path, typer.Option(help="Where the SavedModel goes.")
-    ] = pathlib.Path("saved_models/digits"),
+    export: Annotated[pathlib.Path, typer.Option(help="Where the SavedModel goes.")] = pathlib.Path(
+        "saved_models/digits"
+    ),
 ) -> None:
     """Two real handwritten digits on a canvas: joint training against a model for each.
 

@@ -59,9 +59,7 @@ class CsvData(_Part):
     on_bad_row: Literal["error", "skip"] = "error"
 
 
-DataConfig = Annotated[
-    DigitsData | MnistData | SnipsData | CsvData, Field(discriminator="kind")
-]
+DataConfig = Annotated[DigitsData | MnistData | SnipsData | CsvData, Field(discriminator="kind")]
 
 
 class TowerConfig(_Part):
@@ -199,7 +197,7 @@ class RunConfig(_Part):
     encoder: EncoderConfig
     tasks: list[TaskConfig] = Field(min_length=1)
     sharing: str = "hard"
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
     output: OutputConfig = OutputConfig()
 
     @model_validator(mode="after")
@@ -233,7 +231,9 @@ def read_config(path: Any) -> RunConfig:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no settings; expected the keys {list(RunConfig.model_fields)}.")
+        raise ValueError(
+            f"{path} holds no settings; expected the keys {list(RunConfig.model_fields)}."
+        )
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
@@ -292,7 +292,9 @@ def _locate(node: Any, place: list[Any]) -> tuple[int, list[Any]]:
             if not found:
                 break
             line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+        ):
             node = node.value[part]
             line = node.start_mark.line + 1
     return line, keys + place[len(keys) :]

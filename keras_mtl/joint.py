@@ -1,4 +1,4 @@
-"""The joint loss: L = sum_k alpha_k L_k, with the alphas fixed, scheduled or traded by a balancer."""
+"""The joint loss L = sum_k alpha_k L_k, the alphas fixed, scheduled or traded by a balancer."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_mtl._names import refuse_unknown
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
 
 
 class JointLoss(keras.layers.Layer):
@@ -29,7 +29,7 @@ class JointLoss(keras.layers.Layer):
         self.alphas = self.add_weight(
             shape=(len(self.task_names),), initializer="ones", trainable=False, name="loss_weights"
         )
-        self.schedules: dict[str, Schedule] = {}
+        self.schedules: dict[str, Any] = {}
         self._balancers: list[Any] = []
 
     @property
@@ -43,7 +43,7 @@ class JointLoss(keras.layers.Layer):
         """Sets the alphas (1 where none is given) and the balancer of the tasks in `trained`."""
         weights = check_loss_weights(loss_weights, self.task_names)
         self.schedules = {}
-        self.assign({name: 1.0 for name in self.task_names})
+        self.assign(dict.fromkeys(self.task_names, 1.0))
         self.assign(weights)
         self._balancers.clear()
         if balancer is not None:
@@ -67,7 +67,9 @@ class JointLoss(keras.layers.Layer):
 
     def current(self, step: Any) -> dict[str, Any]:
         """The alpha of every task at optimizer step `step`."""
-        fixed = dict(zip(self.task_names, ops.unstack(self.alphas, len(self.task_names)), strict=True))
+        fixed = dict(
+            zip(self.task_names, ops.unstack(self.alphas, len(self.task_names)), strict=True)
+        )
         return {
             name: ops.cast(self.schedules[name](step), "float32")
             if name in self.schedules

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl import _gradients, balancing
+from keras_mtl._by_name import by_task, inputs_in
 from keras_mtl._compile import resolve_losses, resolve_multipliers, resolve_task_metrics
 from keras_mtl._door import (
     check_arrays,
@@ -151,7 +152,7 @@ class MultiTaskModel(keras.Model):
 
     # How it is compiled.
 
-    def compile(  # type: ignore[override]
+    def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
@@ -188,9 +189,7 @@ class MultiTaskModel(keras.Model):
         optimizer = keras.optimizers.get(optimizer)
         served = {name: self.output[name] for name in self.task_names}
         losses = resolve_losses(self._graph, served, loss)
-        task_metrics = resolve_task_metrics(
-            self._graph, served, losses, metrics, weighted_metrics
-        )
+        task_metrics = resolve_task_metrics(self._graph, served, losses, metrics, weighted_metrics)
         multipliers = resolve_multipliers(
             learning_rate_multipliers,
             self.shared_variables(),
@@ -254,9 +253,9 @@ class MultiTaskModel(keras.Model):
 
     def _forward(self, x: Any, y: Any, sample_weight: Any, *, training: bool) -> tuple[Any, Any]:
         """The scalar to minimise, and all that is recorded of the step."""
-        labels = self._by_task("labels", y)
-        weights = self._by_task("sample_weight", sample_weight)
-        scores, served = self._run(self._inputs_of(x), training)
+        labels = by_task("labels", y, self.task_names)
+        weights = by_task("sample_weight", sample_weight, self.task_names)
+        scores, served = self._run(inputs_in(self._inputs_struct, x), training)
         losses, counts = {}, {}
         for name, loss in self.task_losses.items():
             if labels.get(name) is None:
@@ -287,18 +286,7 @@ class MultiTaskModel(keras.Model):
 
     def predict_step(self, data: Any) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self(self._inputs_of(x), training=False)
-
-    def _inputs_of(self, x: Any) -> Any:
-        """The inputs in the model's own structure, from a dict that may hold more or is not needed."""
-        wanted = self._inputs_struct
-        if not isinstance(x, Mapping):
-            return x
-        if isinstance(wanted, Mapping):
-            return {name: x[name] for name in wanted if name in x}
-        if isinstance(wanted, keras.KerasTensor) and wanted.name in x:
-            return x[wanted.name]
-        return x
+        return self(inputs_in(self._inputs_struct, x), training=False)
 
     def _run(self, x: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         if self._graph.step is None:
@@ -326,21 +314,6 @@ class MultiTaskModel(keras.Model):
                     name, labels[name], served[name], loss.present(labels[name]), weights.get(name)
                 )
         return self.get_metrics_result()
-
-    def _by_task(self, argument: str, given: Any) -> dict[str, Any]:
-        if given is None:
-            return {}
-        if isinstance(given, Mapping):
-            refuse_unknown(argument, given, self.task_names)
-            return dict(given)
-        if argument == "sample_weight" and not isinstance(given, (list, tuple)):
-            return {name: given for name in self.task_names}
-        if len(self.task_names) == 1 and not isinstance(given, (list, tuple)):
-            return {self.task_names[0]: given}
-        raise TypeError(
-            f"`{argument}` must be a dict from task names {self.task_names}, but came as a "
-            f"{type(given).__name__}; nothing is matched by position."
-        )
 
     # How it is fitted.
 
@@ -393,10 +366,10 @@ class MultiTaskModel(keras.Model):
         if y is None:
             check_spec(self, x)
             return None, sample_weight
-        y = check_arrays(self, x, self._by_task("labels", y))
+        y = check_arrays(self, x, by_task("labels", y, self.task_names))
         if sample_weight is None:
             return y, None
-        return y, complete_weights(self._by_task("sample_weight", sample_weight), y)
+        return y, complete_weights(by_task("sample_weight", sample_weight, self.task_names), y)
 
     def _set_class_weight(self, class_weight: Mapping[str, Mapping[int, float]]) -> None:
         tables = {
@@ -413,5 +386,7 @@ class MultiTaskModel(keras.Model):
 
 
 def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
-    found = [v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables]
+    found = [
+        v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables
+    ]
     return list({id(v): v for v in found}.values())

@@ -38,10 +38,10 @@ class Balancer(keras.layers.Layer, abc.ABC):
         # Keras loads the state of built layers only.
         self.built = True
 
-    def make_state(self, k: int) -> None:  # noqa: B027 (most balancers have none)
+    def make_state(self, k: int) -> None:
         """Makes the variables of K tasks, with `add_weight`."""
 
-    def on_epoch_end(self) -> None:  # noqa: B027 (most balancers have nothing to do)
+    def on_epoch_end(self) -> None:
         """Called by `fit` after each training epoch."""
 
     @abc.abstractmethod
@@ -57,12 +57,15 @@ class Balancer(keras.layers.Layer, abc.ABC):
 class LossBalancer(Balancer):
     """A balancer that needs the K losses alone, and one backward pass.
 
-    Write `task_weights` (a layer has `weights` of its own), or `objective` where the method states its own scalar.
+    Write `task_weights` (a layer has `weights` of its own), or `objective` where the method states
+    its own scalar.
     """
 
     def task_weights(self, losses: Any) -> Any:
         """The weight of each task at this step, `(K,)`, taken as constants."""
-        raise NotImplementedError(f"{type(self).__name__} must define `task_weights` or `objective`")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `task_weights` or `objective`"
+        )
 
     def objective(self, losses: Any, present: Any) -> Any:
         """The scalar to minimise; absent tasks must not enter it."""

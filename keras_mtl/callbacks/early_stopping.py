@@ -65,15 +65,22 @@ class EarlyStopping(keras.callbacks.Callback):
         self.restore_best_weights = restore_best_weights
         self.baseline = dict(baseline or {})
         self.signs = {key: _sign(key, directions or {}) for key in self.monitor}
-        self._begin()
+        self.stopped_epoch: int | None = None
+        self.best_epoch: dict[str, int] = {}
+        self._best: dict[str, float] = {}
+        self._waited: dict[str, int] = {}
+        self._first: dict[str, float] = {}
+        self._weights: dict[str, list[np.ndarray]] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._begin()
+        self.stopped_epoch = None
+        for found in (self.best_epoch, self._best, self._waited, self._first, self._weights):
+            found.clear()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = {key: self._value(key, logs or {}) for key in self.monitor}
         if not self._first:
-            self._first = dict(values)
+            self._first.update(values)
         overall = self._overall(values)
         watched = {"overall": overall} if self.mode == "delta_m" else {
             key: self.signs[key] * value for key, value in values.items()
@@ -108,14 +115,6 @@ class EarlyStopping(keras.callbacks.Callback):
                 "(with restore_best_weights=True, after an epoch)."
             )
         self.model.set_weights(self._weights[key])
-
-    def _begin(self) -> None:
-        self.stopped_epoch: int | None = None
-        self.best_epoch: dict[str, int] = {}
-        self._best: dict[str, float] = {}
-        self._waited: dict[str, int] = {}
-        self._first: dict[str, float] = {}
-        self._weights: dict[str, list[np.ndarray]] = {}
 
     def _keep(self, key: str) -> None:
         if self.restore_best_weights:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from keras_mtl.callbacks._layout import custom_scalars_layout
 
@@ -83,7 +84,7 @@ class TensorBoard(keras.callbacks.Callback):
             scalars[f"{task}/loss_weight"] = alpha
             if f"{task}_loss" in trained:
                 scalars[f"{task}/weighted_loss"] = alpha * float(trained[f"{task}_loss"])
-        scalars["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+        scalars["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._write(TRAIN, scalars, epoch)
         if validated:
             self._write(VALIDATION, dict(_tags(self.model, validated)), epoch)

@@ -27,9 +27,7 @@ class Sequences:
         floats = any(a.dtype.kind == "f" and a.size for a in arrays)
         dtype = object if text else ("float32" if floats else "int32")
         splits = np.concatenate([[0], np.cumsum([len(a) for a in arrays])])
-        values = (
-            np.concatenate([a.astype(dtype) for a in arrays]) if arrays else np.zeros(0, dtype)
-        )
+        values = np.concatenate([a.astype(dtype) for a in arrays]) if arrays else np.zeros(0, dtype)
         return cls(values, splits)
 
     @property
@@ -69,7 +67,12 @@ def column(given: Any) -> Column:
     """
     if isinstance(given, Sequences):
         return given
-    if isinstance(given, (list, tuple)) and given and not np.isscalar(given[0]) and given[0] is not None:
+    if (
+        isinstance(given, (list, tuple))
+        and given
+        and not np.isscalar(given[0])
+        and given[0] is not None
+    ):
         rows = [np.asarray(row) for row in given]
         if all(row.ndim == 1 for row in rows) and (
             len({len(row) for row in rows}) > 1 or rows[0].dtype.kind in "US"

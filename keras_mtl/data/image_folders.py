@@ -24,13 +24,15 @@ class ImageExamples(Examples):
     size: tuple[int, int] = (0, 0)
     channels: int = 3
 
-    def dataset(self, batch_size: int = 32, *, cache: bool = False, **kwargs: Any) -> tf.data.Dataset:
+    def dataset(
+        self, batch_size: int = 32, *, cache: bool = False, **kwargs: Any
+    ) -> tf.data.Dataset:
         """Batches as `Examples.dataset` gives them; `cache` keeps decoded pictures in memory."""
         if not cache:
             return super().dataset(batch_size, **kwargs)
-        decoded = tf.data.Dataset.from_tensor_slices(self.inputs["image"].astype(str)).map(
-            self._decode, tf.data.AUTOTUNE
-        )
+        decoded = tf.data.Dataset.from_tensor_slices(
+            np.asarray(self.inputs["image"]).astype(str)
+        ).map(self._decode, tf.data.AUTOTUNE)
         pictures = np.stack([picture.numpy() for picture in decoded])
         held = Examples({**self.inputs, "image": pictures}, self.labels, self.weights)
         return held.dataset(batch_size, **kwargs)

@@ -69,7 +69,9 @@ def mix(
         for i, (name, source) in enumerate(sources.items())
     }
     sizes = np.array([_length(name, ds) for name, ds in batched.items()])
-    completed = [ds.map(fill).repeat() for ds, fill in zip(batched.values(), _fillers(batched), strict=True)]
+    completed = [
+        ds.map(fill).repeat() for ds, fill in zip(batched.values(), _fillers(batched), strict=True)
+    ]
     steps = steps_per_epoch or _steps(sampling, sizes)
     choices = []
     for epoch in range(epochs if sampling == "annealed" else 1):

@@ -108,7 +108,9 @@ def _bins(values: np.ndarray) -> np.ndarray:
     there = ~np.isnan(values)
     different = np.unique(values[there])
     if len(different) <= _BINS:
-        codes = np.searchsorted(different, np.where(there, values, different[:1] if len(different) else 0))
+        codes = np.searchsorted(
+            different, np.where(there, values, different[:1] if len(different) else 0)
+        )
     else:
         edges = np.quantile(values[there], np.arange(1, _BINS) / _BINS)
         codes = np.searchsorted(edges, np.where(there, values, 0.0))

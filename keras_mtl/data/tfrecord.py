@@ -36,7 +36,9 @@ def write_tfrecords(examples: Examples, folder: Any, *, shards: int = 1) -> list
     """
     folder = pathlib.Path(folder)
     if shards < 1 or shards > len(examples):
-        raise ValueError(f"`shards` is {shards}; expected 1 to {len(examples)}, the number of rows.")
+        raise ValueError(
+            f"`shards` is {shards}; expected 1 to {len(examples)}, the number of rows."
+        )
     if list(folder.glob("*.tfrecord")):
         raise ValueError(f"{folder} holds records already; give another folder, or remove them.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -151,13 +153,16 @@ def _read_schema(folder: pathlib.Path) -> tuple[dict[str, Any], int]:
             f"{folder} has no {_SCHEMA}; expected a folder that write_tfrecords wrote."
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder / _SCHEMA} is damaged ({error}); write the folder anew.") from None
+        raise ValueError(
+            f"{folder / _SCHEMA} is damaged ({error}); write the folder anew."
+        ) from None
 
 
 def _describe(values: Column) -> dict[str, Any]:
     kind = "text" if values.dtype == object else str(values.dtype)
-    ragged = isinstance(values, SequenceColumn)
-    shape: Sequence[int] | None = None if ragged else [int(s) for s in np.shape(values)[1:]]
+    shape: Sequence[int] | None = None
+    if not isinstance(values, SequenceColumn):
+        shape = [int(s) for s in values.shape[1:]]
     return {"dtype": kind, "shape": shape}
 
 

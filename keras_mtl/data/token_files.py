@@ -28,8 +28,8 @@ def read_conll(path: Any, *, columns: int = 2, separator: str = "\t") -> list[li
     for number, line in enumerate([*_lines(path), ""], start=1):
         if not line.strip():
             if current[0]:
-                for column, fields in zip(sentences, current, strict=True):
-                    column.append(fields)
+                for sentence_column, words in zip(sentences, current, strict=True):
+                    sentence_column.append(words)
             current = [[] for _ in range(columns)]
             continue
         fields = [field.strip() for field in line.rstrip("\n").split(separator)]

@@ -77,6 +77,4 @@ def snips(data_dir: Any = None) -> tuple[SnipsExamples, SnipsExamples, SnipsExam
 def _read(
     paths: dict[str, pathlib.Path], part: str
 ) -> tuple[list[list[str]], list[list[str]], list[str]]:
-    return read_parallel(
-        paths[f"{part}/seq.in"], paths[f"{part}/seq.out"], paths[f"{part}/label"]
-    )
+    return read_parallel(paths[f"{part}/seq.in"], paths[f"{part}/seq.out"], paths[f"{part}/label"])

@@ -21,9 +21,7 @@ class Characters(keras.layers.Layer):
         embedding: Length of a character's embedding.
     """
 
-    def __init__(
-        self, vocabulary: Sequence[str], width: int, embedding: int = 32, **kwargs: Any
-    ):
+    def __init__(self, vocabulary: Sequence[str], width: int, embedding: int = 32, **kwargs: Any):
         super().__init__(**kwargs)
         known = sorted({character for word in vocabulary for character in word})
         self.split = keras.layers.TextVectorization(

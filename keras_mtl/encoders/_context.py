@@ -24,7 +24,9 @@ def make(kind: str, units: int, dropout: float) -> keras.layers.Layer:
         if units % 4:
             raise ValueError(f"`units` is {units}; expected a multiple of the 4 attention heads.")
         return Transformer(units, dropout, name="context")
-    raise ValueError(f"`kind` of encoders.Text is {kind!r}; expected 'bilstm', 'cnn' or 'transformer'.")
+    raise ValueError(
+        f"`kind` of encoders.Text is {kind!r}; expected 'bilstm', 'cnn' or 'transformer'."
+    )
 
 
 class BiLSTM(keras.layers.Layer):
@@ -117,9 +119,7 @@ class Transformer(keras.layers.Layer):
         attend = None if mask is None else ops.expand_dims(mask, 1)
         for i in range(2):
             seen = self.norms[2 * i](features)
-            found = self.attentions[i](
-                seen, seen, attention_mask=attend, training=training
-            )
+            found = self.attentions[i](seen, seen, attention_mask=attend, training=training)
             features = features + self.drop(found, training=training)
             wide = self.widen[i](self.norms[2 * i + 1](features))
             features = features + self.drop(self.narrow[i](wide), training=training)

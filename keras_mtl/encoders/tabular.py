@@ -85,17 +85,23 @@ class Tabular(Encoder):
         super().__init__(**kwargs)
         self.columns = {name: _column(name, given) for name, given in columns.items()}
         if not self.columns:
-            raise ValueError("`columns` of encoders.Tabular is empty; expected at least one column.")
+            raise ValueError(
+                "`columns` of encoders.Tabular is empty; expected at least one column."
+            )
         self.units = [positive("Tabular", "units", u) for u in units]
         self.embedding = positive("Tabular", "embedding", embedding)
         self.activation = activation
         self.dropout = rate("Tabular", "dropout", dropout)
         self.numeric = [n for n, c in self.columns.items() if isinstance(c, Numeric)]
         self.categorical = [n for n, c in self.columns.items() if isinstance(c, Categorical)]
-        self.lookups = [_lookup(name, self.columns[name]) for name in self.categorical]
+        self.lookups = [
+            _lookup(name, c) for name, c in self.columns.items() if isinstance(c, Categorical)
+        ]
         sizes = [lookup.vocabulary_size() for lookup in self.lookups]
         # One table for all columns, each with its own stretch: one gather, whatever their number.
-        self.offsets = np.cumsum([0, *sizes[:-1]]).astype("int64") if sizes else np.zeros(0, "int64")
+        self.offsets = (
+            np.cumsum([0, *sizes[:-1]]).astype("int64") if sizes else np.zeros(0, "int64")
+        )
         self.table = (
             keras.layers.Embedding(sum(sizes), self.embedding, name="categories") if sizes else None
         )
@@ -155,11 +161,13 @@ class Tabular(Encoder):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        parts = []
+        parts: list[Any] = []
         if self.numeric:
             parts.extend(self._numbers(inputs))
         if self.table is not None:
-            ids = [lookup(inputs[n]) for n, lookup in zip(self.categorical, self.lookups, strict=True)]
+            ids = [
+                lookup(inputs[n]) for n, lookup in zip(self.categorical, self.lookups, strict=True)
+            ]
             embedded = self.table(ops.stack(ids, axis=-1) + self.offsets)
             parts.append(ops.reshape(embedded, (-1, self.embedding * len(self.categorical))))
         features = ops.concatenate([ops.cast(p, self.compute_dtype) for p in parts], axis=-1)
@@ -170,7 +178,7 @@ class Tabular(Encoder):
         return features
 
     def _numbers(self, inputs: Any) -> tuple[Any, Any]:
-        stats = [self.columns[name] for name in self.numeric]
+        stats = [c for c in self.columns.values() if isinstance(c, Numeric)]
         mean = np.array([s.mean for s in stats], "float32")
         deviation = np.sqrt(np.array([s.variance if s.variance > 0 else 1.0 for s in stats]))
         raw = ops.stack([ops.cast(inputs[name], "float32") for name in self.numeric], axis=-1)

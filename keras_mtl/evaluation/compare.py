@@ -82,7 +82,13 @@ class Comparison:
         )
 
     def __str__(self) -> str:
-        head = ["", *(f"{t} {self.metrics[t]}" for t in self.metrics), "Delta_m %", "parameters", "s"]
+        head = [
+            "",
+            *(f"{t} {self.metrics[t]}" for t in self.metrics),
+            "Delta_m %",
+            "parameters",
+            "s",
+        ]
         return text_table(head, self._rows()) + "\n" + self.verdict
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,7 +109,13 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The table in Markdown, with the verdict."""
-        head = ["", *(f"{t} {self.metrics[t]}" for t in self.metrics), "Delta_m %", "parameters", "s"]
+        head = [
+            "",
+            *(f"{t} {self.metrics[t]}" for t in self.metrics),
+            "Delta_m %",
+            "parameters",
+            "s",
+        ]
         lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
         lines.extend("| " + " | ".join(row) + " |" for row in self._rows())
         return "\n".join(lines) + f"\n\n{self.verdict}\n"

@@ -46,7 +46,9 @@ class Report:
         lines = [text_table(["task", "labels", "metric", "value"], self._rows())]
         if self.unseen:
             told = ", ".join(f"{task}: {n}" for task, n in self.unseen.items())
-            lines.append(f"Labels of classes that the task does not know, counted as errors: {told}")
+            lines.append(
+                f"Labels of classes that the task does not know, counted as errors: {told}"
+            )
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

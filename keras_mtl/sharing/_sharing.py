@@ -37,7 +37,7 @@ class Sharing(keras.layers.Layer, abc.ABC):
         return self(features)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return {name: mask for name in self.task_names}
+        return dict.fromkeys(self.task_names, mask)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "task_names": list(self.task_names)}

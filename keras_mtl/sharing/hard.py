@@ -15,7 +15,7 @@ class Hard(Sharing):
     """
 
     def call(self, features: Any) -> dict[str, Any]:
-        return {name: features for name in self.task_names}
+        return dict.fromkeys(self.task_names, features)
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        return {name: input_shape for name in self.task_names}
+        return dict.fromkeys(self.task_names, input_shape)

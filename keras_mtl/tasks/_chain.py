@@ -76,7 +76,7 @@ def best_scores(scores: Any, mask: Any, transitions: Any) -> Any:
 
 
 def _by_time(scores: Any, mask: Any) -> Any:
-    """Scores and mask side by side, `(T, B, C + 1)`: `ops.scan` takes one tensor of unknown length."""
+    """Scores and mask side by side, `(T, B, C + 1)`: of unknown length, `ops.scan` takes one."""
     both = ops.concatenate([scores, ops.cast(mask, scores.dtype)[..., None]], axis=-1)
     return ops.transpose(both, (1, 0, 2))
 

@@ -45,8 +45,8 @@ class Classification(Task):
         if not 0 <= label_smoothing < 1 or not 0 <= focal_gamma < float("inf"):
             raise ValueError(
                 f"Task {name!r} came with label_smoothing={label_smoothing!r} and "
-                f"focal_gamma={focal_gamma!r}; expected 0 <= label_smoothing < 1 and a gamma that is "
-                "not negative."
+                f"focal_gamma={focal_gamma!r}; expected 0 <= label_smoothing < 1 and a gamma that "
+                "is not negative."
             )
         self.class_weight, self._weights = class_weight_of(name, class_weight, self.classes)
 
@@ -121,9 +121,7 @@ def check_ids(task: str, labels: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def class_weight_of(
-    task: str, given: Any, classes: Sequence[str]
-) -> tuple[Any, np.ndarray | None]:
+def class_weight_of(task: str, given: Any, classes: Sequence[str]) -> tuple[Any, np.ndarray | None]:
     """Checks `class_weight`: None, "balanced", or a weight by class name or id.
 
     Returns:

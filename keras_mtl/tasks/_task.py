@@ -99,7 +99,8 @@ class Task(abc.ABC):
         A task whose elements may each be missing hands them over one by one.
         """
         if self.elementwise:
-            return tuple(ops.reshape(x, (-1, 1)) for x in (labels, served, present))  # type: ignore[return-value]
+            flat = [ops.reshape(x, (-1, 1)) for x in (labels, served, present)]
+            return flat[0], flat[1], flat[2]
         if len(present.shape) == len(served.shape):
             labels, present = ops.squeeze(labels, -1), ops.squeeze(present, -1)
         return labels, served, present

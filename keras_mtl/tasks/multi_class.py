@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.tasks._focal import class_values
 from keras_mtl.tasks._classification import Classification, whole_ids
+from keras_mtl.tasks._focal import class_values
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.tasks._focal import binary_values
 from keras_mtl.tasks._classification import Classification, check_ids
+from keras_mtl.tasks._focal import binary_values
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -108,4 +108,6 @@ class MultiLabel(Classification):
 
     def decode(self, ids: np.ndarray) -> list[str]:
         rows = np.asarray(ids).reshape(-1, len(self.classes))
-        return [", ".join(c for c, v in zip(self.classes, row, strict=True) if v == 1) for row in rows]
+        return [
+            ", ".join(c for c, v in zip(self.classes, row, strict=True) if v == 1) for row in rows
+        ]

@@ -24,10 +24,10 @@ class SequenceTagging(Classification):
     of sequences with every tag right.
 
     With `decoder="softmax"` positions are decided one by one and served as probabilities. With
-    "crf" whole paths are scored (Lafferty et al., ICML 2001; Lample et al., NAACL 2016), the loss is
-    their negative log-likelihood a tag, and what is served is the softmax of the best path's score
-    through each tag: its largest entries are the Viterbi path. Labels must then be missing at a
-    row's end alone.
+    "crf" whole paths are scored (Lafferty et al., ICML 2001; Lample et al., NAACL 2016), the loss
+    is their negative log-likelihood a tag, and what is served is the softmax of the best path's
+    score through each tag: its largest entries are the Viterbi path. Labels must then be missing
+    at a row's end alone.
 
     Args:
         name: The task's name.

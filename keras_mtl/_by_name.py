@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mtl._names import refuse_unknown
 
@@ -40,3 +41,14 @@ def inputs_in(structure: Any, x: Any) -> Any:
     if isinstance(structure, keras.KerasTensor) and structure.name in x:
         return x[structure.name]
     return x
+
+
+def texts_as_tensors(x: Any) -> Any:
+    """Inputs with arrays of text as string tensors, which Keras does not make by itself."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
+            return keras.ops.convert_to_tensor(value.astype(str), dtype="string")
+        return value
+
+    return keras.tree.map_structure(convert, x) if isinstance(x, (Mapping, np.ndarray)) else x

@@ -11,7 +11,8 @@ class EpochClock(keras.callbacks.Callback):
 
     A shuffled `tf.data` pipeline gives another order each time it is read. A run that
     `keras.callbacks.BackupAndRestore` resumes in epoch e has not read it e times, so it is read (one
-    batch each) as often as the lost run had, and goes on in the same order.
+    batch each) as often as the lost run had. Pipelines of `keras_mtl.data` then go on in the same
+    order; one that shuffles by itself may not, as Keras makes iterators that it does not read.
 
     Args:
         data: What `fit` was given as `x`.

@@ -44,7 +44,9 @@ def apply(
     Args:
         multipliers: Learning-rate multiplier by variable path; 1 where a path is not named.
     """
-    before = [(v, multipliers[v.path], ops.copy(v.value)) for v in variables if v.path in multipliers]
+    before = [
+        (v, multipliers[v.path], ops.copy(v.value)) for v in variables if v.path in multipliers
+    ]
     # A task that no label of this batch belongs to leaves its own variables where they are.
     reached = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
     optimizer.apply([g for g, _ in reached], [v for _, v in reached])

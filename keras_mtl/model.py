@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl import _gradients, balancing
-from keras_mtl._by_name import by_task, inputs_in
+from keras_mtl._by_name import by_task, inputs_in, texts_as_tensors
 from keras_mtl._compile import resolve_losses, resolve_multipliers, resolve_task_metrics
 from keras_mtl._door import (
     check_arrays,
@@ -18,12 +18,13 @@ from keras_mtl._door import (
     split_class_weight,
     training_labels,
 )
-from keras_mtl._epochs import EpochClock, is_dataset, with_clock
+from keras_mtl._epochs import EpochClock, with_clock
 from keras_mtl._graph import TaskGraph
 from keras_mtl._losses import TaskLoss, class_weight_table
 from keras_mtl._metrics import TaskMetrics
 from keras_mtl._names import check_task_names, refuse_unknown
 from keras_mtl._prediction import Prediction
+from keras_mtl._seeds import SeedStates
 from keras_mtl.joint import JointLoss, check_loss_weights
 
 
@@ -85,6 +86,7 @@ class MultiTaskModel(keras.Model):
         self._graph = TaskGraph(inputs, outputs)
         self._task_names = tuple(outputs)
         self._joint = JointLoss(self.task_names)
+        self._seeds = SeedStates(self._seed_states)
         self.task_losses: dict[str, TaskLoss] = {}
         self._task_metrics: TaskMetrics | None = None
         self._multipliers: Mapping[str, float] = {}
@@ -334,17 +336,21 @@ class MultiTaskModel(keras.Model):
         y, weights = self._checked(x, y, given.get("sample_weight"))
         waiting = [name for name, layer in self._graph.predictions.items() if layer.needs_labels]
         self.adapt(training_labels(waiting, x, y, given.get("steps_per_epoch")))
-        if is_dataset(x):
-            # A data set is shuffled by itself; Keras warns of its own default otherwise.
+        if y is None and not isinstance(x, keras.utils.PyDataset):
+            # Data sets and generators are shuffled by themselves; Keras warns of its own default.
             given["shuffle"] = False
         clock = EpochClock(x, given.get("initial_epoch", 0))
         given["callbacks"] = with_clock(given.get("callbacks"), clock)
-        return super().fit(**{**given, "y": y, "sample_weight": weights})
+        return super().fit(**{**given, "x": texts_as_tensors(x), "y": y, "sample_weight": weights})
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""
         y, kwargs["sample_weight"] = self._checked(x, y, kwargs.get("sample_weight"))
-        return super().evaluate(x, y, *args, **kwargs)
+        return super().evaluate(texts_as_tensors(x), y, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """The served output of every task, `{task: array}`, as `keras.Model.predict`."""
+        return super().predict(texts_as_tensors(x), *args, **kwargs)
 
     def adapt(self, labels: Mapping[str, np.ndarray]) -> None:
         """Learns target scales and balanced class weights from training labels.
@@ -370,6 +376,11 @@ class MultiTaskModel(keras.Model):
         if sample_weight is None:
             return y, None
         return y, complete_weights(by_task("sample_weight", sample_weight, self.task_names), y)
+
+    def _seed_states(self) -> list[keras.Variable]:
+        others = [*self.weights, *(v for metric in self.metrics for v in metric.variables)]
+        known = {id(v) for v in others}
+        return [v for v in self.non_trainable_variables if id(v) not in known]
 
     def _set_class_weight(self, class_weight: Mapping[str, Mapping[int, float]]) -> None:
         tables = {

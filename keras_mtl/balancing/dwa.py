@@ -16,7 +16,8 @@ def dwa_weights(last: Any, before: Any, *, temperature: float) -> Any:
     """
     seen = ops.logical_and(last > 0, before > 0)
     ratios = ops.where(seen, last / ops.where(seen, before, ops.ones_like(before)), 1.0)
-    return ops.softmax(ratios / temperature) * last.shape[0]
+    shares = ops.exp((ratios - ops.max(ratios)) / temperature)
+    return shares / ops.sum(shares) * last.shape[0]
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

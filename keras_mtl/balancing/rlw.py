@@ -10,7 +10,8 @@ from keras_mtl.balancing._balancer import LossBalancer
 
 def rlw_weights(draws: Any) -> Any:
     """Weights that sum to K from K draws: `K softmax(draws)`, `(K,)`."""
-    return ops.softmax(draws) * draws.shape[0]
+    shares = ops.exp(draws - ops.max(draws))
+    return shares / ops.sum(shares) * draws.shape[0]
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

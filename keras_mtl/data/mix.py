@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mtl.data.examples import Examples
+from keras_mtl.data.pipeline import one_order_a_pass
 
 _LAWS = ("proportional", "uniform", "temperature", "annealed", "longest", "shortest")
 
@@ -83,7 +84,8 @@ def mix(
         order = order.concatenate(more)
     mixed = tf.data.Dataset.choose_from_datasets(completed, order, stop_on_empty_dataset=False)
     total = steps * len(choices)
-    return mixed.apply(tf.data.experimental.assert_cardinality(total)).prefetch(tf.data.AUTOTUNE)
+    mixed = mixed.apply(tf.data.experimental.assert_cardinality(total))
+    return one_order_a_pass(mixed).prefetch(tf.data.AUTOTUNE)
 
 
 def _length(name: str, dataset: tf.data.Dataset) -> int:

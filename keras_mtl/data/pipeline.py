@@ -55,7 +55,20 @@ def index_batches(
         if shuffle:
             # Buckets give their batches in bursts; mix them.
             batches = batches.shuffle(16, seed=seed)
+    batches = one_order_a_pass(batches) if shuffle else batches
     return batches.repeat() if repeat else batches
+
+
+def one_order_a_pass(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The same batches, with a new order drawn only when a pass really begins.
+
+    Keras makes more iterators than it reads. A shuffle draws its order when an iterator is made;
+    behind this it draws when the first batch is asked for, so that the order of epoch e is the e-th
+    one whoever reads, and a resumed run can find its place.
+    """
+    size = batches.cardinality()
+    lazy = tf.data.Dataset.from_tensors(0).flat_map(lambda _: batches)
+    return lazy.apply(tf.data.experimental.assert_cardinality(size))
 
 
 def taker(values: Column, padding: int) -> Callable[[Any], Any]:

@@ -14,6 +14,7 @@ from keras_mtl._labels import MISSING
 from keras_mtl.data._columns import Column
 from keras_mtl.data._columns import Sequences as SequenceColumn
 from keras_mtl.data.examples import Examples
+from keras_mtl.data.pipeline import one_order_a_pass
 
 _SCHEMA = "schema.json"
 _ROLES = ("inputs", "labels", "weights")
@@ -106,6 +107,7 @@ def read_tfrecords(
         records = records.shuffle(shuffle, seed=seed)
     batches = records.batch(batch_size)
     batches = batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
+    batches = one_order_a_pass(batches) if shuffle else batches
 
     def parse(batch: Any) -> Any:
         parsed = tf.io.parse_example(batch, spec)

@@ -65,7 +65,8 @@ class Image(Encoder):
         else:
             made = getattr(keras.applications, self.kind, None)
             if not callable(made):
-                near = nearest(self.kind, [*_KINDS, *dir(keras.applications)])
+                known = [name for name in dir(keras.applications) if name[0].isupper()]
+                near = nearest(self.kind, [*_KINDS, *known])
                 raise ValueError(
                     f"`kind` of encoders.Image is {self.kind!r}; expected 'cnn', 'resnet' or a name "
                     "of keras.applications" + (f"; did you mean {near!r}?" if near else ".")

@@ -8,6 +8,7 @@ To add one: a file with a function, a test file of the same name in which anothe
 it wrote, one line here.
 """
 
-from keras_mtl.export.saved_model import saved_model, versions
+from keras_mtl.export._versions import versions
+from keras_mtl.export.saved_model import saved_model
 
 __all__ = ["saved_model", "versions"]

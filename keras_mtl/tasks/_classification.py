@@ -55,7 +55,8 @@ class Classification(Task):
         weights = state.get("class_weight", self._weights)
         if weights is None:
             return values
-        return values * ops.take(ops.convert_to_tensor(weights), ops.cast(ids, "int32"))
+        by_label = ops.take(ops.convert_to_tensor(weights), ops.cast(ids, "int32"))
+        return values * ops.cast(by_label, values.dtype)
 
     def initial_state(self) -> dict[str, np.ndarray]:
         balanced = self.class_weight == "balanced"

@@ -114,4 +114,5 @@ class SequenceTagging(Classification):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        return {**config, "tags": config.pop("classes"), "decoder": self.decoder}
+        tags = config.pop("classes")
+        return {**config, "tags": tags, "decoder": self.decoder}

@@ -1,0 +1,388 @@
+"""A SavedModel, read back by programs that know neither keras_mtl nor Keras."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+import keras_mtl
+from keras_mtl import encoders, export, tasks
+
+GENRES = ["folk", "jazz", "rock"]
+TAGS = ["O", "B-artist", "I-artist"]
+MOODS = ["calm", "glad", "wild"]
+
+
+def song_model() -> keras_mtl.MultiTaskModel:
+    """Words in; a class, tags, a yes-or-no, a grade, numbers with a scale, several labels out."""
+    keras.utils.set_random_seed(3)
+    words = encoders.Text(["play", "some", "miles", "davis"], "cnn", units=6, embedding=4)
+    model = keras_mtl.build_model(
+        words,
+        [
+            tasks.MultiClass("genre", GENRES),
+            tasks.SequenceTagging("slots", TAGS),
+            tasks.Binary("live", ["studio", "live"]),
+            tasks.Ordinal("stars", ["one", "two", "three"]),
+            tasks.Regression("length", ["intro", "all"], units="s"),
+            tasks.MultiLabel("mood", MOODS),
+        ],
+    )
+    lengths = np.array([[3.0, 200.0], [5.0, 100.0]])
+    model.adapt({"length": lengths})
+    return model
+
+
+def person_model() -> keras_mtl.MultiTaskModel:
+    """A model of one's own: a table's raw columns, of which one task reads only the first."""
+    keras.utils.set_random_seed(4)
+    inputs = {
+        "hours-per-week": keras.Input((2,), name="hours-per-week"),
+        "class": keras.Input((1,), name="class", dtype="string"),
+    }
+    known = keras.layers.StringLookup(vocabulary=["private", "state"], output_mode="one_hot")
+    both = keras.layers.Concatenate()([inputs["hours-per-week"], known(inputs["class"])])
+    number = keras.layers.Dense(2, name="first")(both)
+    return keras_mtl.MultiTaskModel(
+        inputs,
+        {
+            "variables": number,
+            "a.b": keras.layers.Dense(1, name="second")(inputs["hours-per-week"]),
+            "nearest": keras.ops.argmax(number, axis=-1),
+        },
+    )
+
+
+SONGS = np.array(
+    [["play", "some", "miles", "davis", "now"], ["miles", "", "", "", ""], ["x", "y", "", "", ""]]
+)
+PEOPLE = {
+    "hours-per-week": np.array([[1.0, 2.0], [3.0, 40.0]], "float32"),
+    "class": np.array([["state"], ["unheard"]]),
+}
+
+
+class Exported:
+    """A model's version folder, what goes in and what the model itself answers."""
+
+    def __init__(self, model, folder, inputs):
+        self.model = model
+        self.path = export.saved_model(model, folder)
+        self.inputs = inputs
+        tensors = {k: tf.constant(v) for k, v in inputs.items()}
+        self.expected = {k: np.array(v) for k, v in model.predict(tensors, verbose=0).items()}
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    return Exported(song_model(), tmp_path_factory.mktemp("songs"), {"tokens": SONGS})
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return Exported(person_model(), tmp_path_factory.mktemp("people"), PEOPLE)
+
+
+def run(script: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+TF1_LOADER = """
+    import sys
+    sys.modules["keras"] = sys.modules["keras_mtl"] = None
+    import numpy as np
+    import tensorflow as tf
+
+    path, out = sys.argv[1:]
+    given = dict(np.load(out + "/in.npz"))
+    found = {}
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
+        for key, signature in graph.signature_def.items():
+            if signature.method_name != "tensorflow/serving/predict":
+                continue
+            feed = {t.name: given[name] for name, t in signature.inputs.items()}
+            answers = session.run({n: t.name for n, t in signature.outputs.items()}, feed)
+            for name, answer in answers.items():
+                answer = np.asarray(answer)
+                found[key + " " + name] = answer.astype(str) if answer.dtype == object else answer
+    np.savez(out + "/out.npz", **found)
+"""
+
+TF2_LOADER = """
+    import sys
+    sys.modules["keras_mtl"] = None
+    import numpy as np
+    import tensorflow as tf
+
+    path, out = sys.argv[1:]
+    given = dict(np.load(out + "/in.npz"))
+    found = {}
+    for key, signature in tf.saved_model.load(path).signatures.items():
+        needed = {n: tf.constant(given[n]) for n in signature._arg_keywords}
+        for name, answer in signature(**needed).items():
+            answer = answer.numpy()
+            found[key + " " + name] = answer.astype(str) if answer.dtype == object else answer
+    np.savez(out + "/out.npz", **found)
+"""
+
+
+def answers_of(loader: str, exported: Exported, folder: pathlib.Path) -> dict[str, np.ndarray]:
+    np.savez(folder / "in.npz", **exported.inputs)
+    run(loader, exported.path, folder)
+    return dict(np.load(folder / "out.npz"))
+
+
+def assert_answers(found: dict[str, np.ndarray], exported: Exported) -> None:
+    """Every signature is there, with these outputs alone, and answers what the model does."""
+    served = {k: v for k, v in found.items() if not k.startswith("serving_labels ")}
+    names = list(exported.expected)
+    keys = [f"serving_default {name}" for name in names] + [f"{name} {name}" for name in names]
+    assert sorted(served) == sorted(keys)
+    for key, answer in served.items():
+        expected = exported.expected[key.split(" ")[1]]
+        assert answer.dtype == expected.dtype, key
+        np.testing.assert_allclose(answer, expected, atol=1e-5, err_msg=key)
+
+
+def test_the_tf1_loader_runs_it_without_keras(songs, tmp_path):
+    assert_answers(answers_of(TF1_LOADER, songs, tmp_path), songs)
+
+
+def test_tensorflow_runs_it_without_keras_mtl_and_labels_are_words(songs, tmp_path):
+    found = answers_of(TF2_LOADER, songs, tmp_path)
+    assert_answers(found, songs)
+    labels = {k.split(" ")[1]: v for k, v in found.items() if k.startswith("serving_labels ")}
+    assert set(labels) == {"genre", "slots", "live", "stars"}, "one class each; no numbers, no set"
+    served = songs.expected
+    assert labels["genre"].tolist() == [GENRES[i] for i in served["genre"].argmax(-1)]
+    assert labels["slots"].tolist() == [[TAGS[i] for i in r] for r in served["slots"].argmax(-1)]
+    assert labels["live"].tolist() == [
+        ["studio", "live"][int(p > 0.5)] for p in served["live"][:, 0]
+    ]
+    # The median class of an ordinal task: the first whose cumulated probability reaches one half.
+    median = [next(i for i in range(3) if row[: i + 1].sum() >= 0.5) for row in served["stars"]]
+    assert labels["stars"].tolist() == [["one", "two", "three"][i] for i in median]
+
+
+def test_names_that_are_no_python_names_are_kept(people, tmp_path):
+    """Columns such as "hours-per-week" and "class", and tasks named like a model's attributes."""
+    assert_answers(answers_of(TF1_LOADER, people, tmp_path), people)
+    assert_answers(answers_of(TF2_LOADER, people, tmp_path), people)
+
+
+def test_each_signature_takes_what_its_task_needs_in_any_size(people, songs):
+    signatures = signature_defs(people.path)
+    taken = {key: set(signature.inputs) for key, signature in signatures.items()}
+    assert taken == {
+        "serving_default": {"hours-per-week", "class"},
+        "variables": {"hours-per-week", "class"},
+        "nearest": {"hours-per-week", "class"},
+        "a.b": {"hours-per-week"},
+    }
+    default = signature_defs(songs.path)["serving_default"]
+    size = [d.size for d in default.inputs["tokens"].tensor_shape.dim]
+    assert size == [-1, -1], "batch and sequence length are free"
+    assert [d.size for d in default.outputs["slots"].tensor_shape.dim] == [-1, -1, len(TAGS)]
+
+
+def test_other_batches_and_lengths_are_answered(songs):
+    served = tf.saved_model.load(str(songs.path)).signatures["serving_default"]
+    for rows in (SONGS[:1, :2], SONGS[:2, :4], np.tile(SONGS, (4, 3))):
+        expected = songs.model.predict(tf.constant(rows), verbose=0)
+        for name, answer in served(tokens=tf.constant(rows)).items():
+            np.testing.assert_allclose(answer, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_labels"])
+def test_saved_model_cli_runs_it(songs, tmp_path, signature):
+    words = "tokens=" + json.dumps(SONGS.tolist()).replace('"', "'")
+    run(
+        """
+        import sys
+        sys.modules["keras_mtl"] = None
+        from tensorflow.python.tools import saved_model_cli
+        sys.exit(saved_model_cli.main())
+        """,
+        *["run", "--dir", songs.path, "--tag_set", "serve", "--signature_def", signature],
+        *["--input_exprs", words, "--outdir", tmp_path],
+    )
+    genre = np.load(tmp_path / "genre.npy", allow_pickle=True)
+    if signature == "serving_default":
+        np.testing.assert_allclose(genre, songs.expected["genre"], atol=1e-5)
+        np.testing.assert_allclose(
+            np.load(tmp_path / "slots.npy"), songs.expected["slots"], atol=1e-5
+        )
+    else:
+        expected = [GENRES[i].encode() for i in songs.expected["genre"].argmax(-1)]
+        assert genre.tolist() == expected
+
+
+def test_the_asset_tells_what_the_numbers_mean(songs, people):
+    assert json.loads((songs.path / "assets" / "labels.json").read_text()) == {
+        "genre": {"kind": "MultiClass", "classes": GENRES},
+        "slots": {"kind": "SequenceTagging", "classes": TAGS},
+        "live": {"kind": "Binary", "classes": ["studio", "live"]},
+        "stars": {"kind": "Ordinal", "classes": ["one", "two", "three"]},
+        "length": {"kind": "Regression", "dimensions": ["intro", "all"], "units": "s"},
+        "mood": {"kind": "MultiLabel", "classes": MOODS},
+    }
+    assert json.loads((people.path / "assets" / "labels.json").read_text()) == {
+        name: {"kind": "other"} for name in ("variables", "a.b", "nearest")
+    }
+    assert [asset.filename for asset in meta_graph(songs.path).asset_file_def] == ["labels.json"]
+
+
+def test_what_is_trained_is_what_is_served_and_the_optimizer_stays_at_home(tmp_path):
+    inputs = keras.Input((3,), name="x")
+    model = keras_mtl.MultiTaskModel(inputs, {"t": keras.layers.Dense(1)(inputs)})
+    model.compile("adam", loss={"t": "mse"})
+    x = np.ones((8, 3), "float32")
+    for expected in (1, 2):
+        model.fit(x, {"t": np.ones((8, 1), "float32")}, epochs=2, verbose=0)
+        path = export.saved_model(model, tmp_path / "m")
+        assert path == tmp_path / "m" / str(expected)
+        served = tf.saved_model.load(str(path)).signatures["t"](x=tf.constant(x))["t"]
+        np.testing.assert_allclose(served, model.predict(x, verbose=0)["t"], atol=1e-6)
+    saved = tf.train.list_variables(str(path / "variables" / "variables"))
+    assert not any("optimizer" in name or shape == [3, 2] for name, shape in saved)
+    assert export.versions(tmp_path / "m") == [1, 2]
+
+
+def test_inputs_in_a_list_and_one_renamed_by_its_key(tmp_path):
+    two = [keras.Input((1,), name="z"), keras.Input((2,), name="a")]
+    listed = keras_mtl.MultiTaskModel(two, {"t": keras.layers.Dense(1)(two[1] * two[0])})
+    path = export.saved_model(listed, tmp_path / "listed")
+    z, a = np.array([[2.0], [3.0]], "float32"), np.array([[1.0, 2.0], [3.0, 5.0]], "float32")
+    served = tf.saved_model.load(str(path)).signatures["serving_default"](z=z, a=a)
+    np.testing.assert_allclose(served["t"], listed.predict([z, a], verbose=0)["t"], atol=1e-6)
+
+    keyed = {"key": keras.Input((2,), name="layer")}
+    output = keras.layers.Dense(1)(keyed["key"])
+    with pytest.warns(UserWarning, match="must match the names"):
+        model = keras_mtl.MultiTaskModel(keyed, {"t": output})
+    path = export.saved_model(model, tmp_path / "keyed")
+    taken = {key: set(s.inputs) for key, s in signature_defs(path).items()}
+    assert taken == {"serving_default": {"key"}, "t": {"key"}}, "what the data call it"
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_served_as_float32(tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        inputs = keras.Input((3,), name="x")
+        model = keras_mtl.MultiTaskModel(inputs, {"t": keras.layers.Dense(2)(inputs)})
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.output["t"].dtype == policy.removeprefix("mixed_")
+    path = export.saved_model(model, tmp_path)
+    served = tf.saved_model.load(str(path)).signatures["serving_default"](x=tf.ones((1, 3)))["t"]
+    assert served.dtype == tf.float32
+    np.testing.assert_array_equal(served, model.predict(np.ones((1, 3)), verbose=0)["t"])
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("half way"), tf.errors.ResourceExhaustedError(None, None, "disk full")]
+)
+def test_an_export_that_fails_leaves_no_version(tmp_path, monkeypatch, error):
+    save = tf.saved_model.save
+
+    def half(*args, **kwargs):
+        save(*args, **kwargs)
+        raise error
+
+    model = one_layer()
+    export.saved_model(model, tmp_path)
+    monkeypatch.setattr(tf.saved_model, "save", half)
+    if isinstance(error, tf.errors.OpError):
+        with pytest.raises(OSError, match=r"cannot be exported to .*: disk full; make room"):
+            export.saved_model(model, tmp_path)
+    else:
+        with pytest.raises(RuntimeError, match="half way"):
+            export.saved_model(model, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_an_export_that_is_killed_leaves_no_version_and_the_next_cleans_up(tmp_path):
+    script = """
+        import os, signal, sys
+        import keras, keras_mtl
+        import tensorflow as tf
+
+        save = tf.saved_model.save
+        def killed(*args, **kwargs):
+            save(*args, **kwargs)
+            os.kill(os.getpid(), signal.SIGKILL)
+        tf.saved_model.save = killed
+        x = keras.Input((2,), name="x")
+        model = keras_mtl.MultiTaskModel(x, {"t": keras.layers.Dense(1)(x)})
+        keras_mtl.export.saved_model(model, sys.argv[1])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        timeout=300,
+        check=False,
+        cwd=pathlib.Path(keras_mtl.__file__).parents[1],
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    left = [p.name for p in tmp_path.iterdir()]
+    assert len(left) == 1
+    assert left[0].startswith(".exporting-"), "a server looks at numbers alone"
+    assert (tmp_path / left[0] / "model" / "saved_model.pb").exists()
+    assert export.saved_model(one_layer(), tmp_path).name == "1"
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"takes a keras_mtl.MultiTaskModel, but came a Sequential"):
+        export.saved_model(keras.Sequential([keras.Input((1,))]), tmp_path / "m")
+    with pytest.raises(TypeError, match="but came a str"):
+        export.saved_model("model.keras", tmp_path / "m")
+    with pytest.raises(ValueError, match=r"`keep` is 0; expected at least 1"):
+        export.saved_model(one_layer(), tmp_path / "m", keep=0)
+    for taken in ("serving_default", "serving_labels", "signatures"):
+        with pytest.raises(ValueError, match=f"Task '{taken}' cannot have a signature"):
+            export.saved_model(one_layer(taken), tmp_path / "m")
+    assert not os.path.exists(tmp_path / "m")
+
+
+def one_layer(task: str = "t") -> keras_mtl.MultiTaskModel:
+    x = keras.Input((2,), name="x")
+    return keras_mtl.MultiTaskModel(x, {task: keras.layers.Dense(1)(x)})
+
+
+def meta_graph(path: pathlib.Path) -> Any:
+    (graph,) = saved_model_pb2.SavedModel.FromString(
+        (path / "saved_model.pb").read_bytes()
+    ).meta_graphs
+    assert graph.meta_info_def.tags == ["serve"]
+    return graph
+
+
+def signature_defs(path: pathlib.Path) -> dict[str, Any]:
+    """The signatures that a server offers."""
+    return {
+        key: signature
+        for key, signature in meta_graph(path).signature_def.items()
+        if signature.method_name == "tensorflow/serving/predict"
+    }

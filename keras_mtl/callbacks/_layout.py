@@ -18,24 +18,28 @@ def custom_scalars_layout(metrics: Mapping[str, Sequence[str]]) -> Any:
             title=title, multiline=layout_pb2.MultilineChartContent(tag=patterns)
         )
 
+    trained = [task for task, names in metrics.items() if "loss" in names]
     categories = [
         layout_pb2.Category(
             title=task,
             chart=[
                 *(chart(f"{task}: {name}", [f"{task}/{name}"]) for name in names),
-                chart(f"{task}: weighted loss", [f"{task}/weighted_loss"]),
+                *(
+                    chart(f"{task}: {name.replace('_', ' ')}", [f"{task}/{name}"])
+                    for name in ("weighted_loss", "loss_weight")
+                    if task in trained
+                ),
             ],
         )
         for task, names in metrics.items()
     ]
-    tasks = list(metrics)
     together = layout_pb2.Category(
         title="all tasks",
         chart=[
             chart("joint loss", ["loss"]),
-            chart("losses", [f"{task}/loss" for task in tasks]),
-            chart("weighted losses", [f"{task}/weighted_loss" for task in tasks]),
-            chart("loss weights", [f"{task}/loss_weight" for task in tasks]),
+            chart("losses", [f"{task}/loss" for task in trained]),
+            chart("weighted losses", [f"{task}/weighted_loss" for task in trained]),
+            chart("loss weights", [f"{task}/loss_weight" for task in trained]),
             chart("learning rate", ["learning_rate"]),
         ],
     )

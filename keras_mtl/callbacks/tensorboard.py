@@ -1,5 +1,6 @@
 """Per-task curves in TensorBoard."""
 
+import keyword
 import os
 import pathlib
 from typing import Any
@@ -24,70 +25,75 @@ class TensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: The folder of the logs; made if it is not there.
-        steps: Above 0, losses and metrics of the running epoch are written every so many batches,
-            under `steps/...`.
+        steps: Above 0, losses and metrics of the running epoch are also written every so many
+            batches, under `steps/...`.
         graph: Whether to write the model's graph.
 
     Raises:
-        ValueError: If `steps` is negative.
+        ValueError: If `steps` is not a whole number, or negative.
         OSError: When training begins, if the folder cannot be written.
     """
 
     def __init__(self, log_dir: Any = "logs", steps: int = 0, graph: bool = True):
         super().__init__()
-        if steps < 0:
-            raise ValueError(f"`steps` is {steps}; expected 0, or every how many batches to write.")
+        if steps < 0 or steps != int(steps):
+            raise ValueError(
+                f"`steps` is {steps!r}; expected after how many batches to write, or 0 for epochs "
+                "alone."
+            )
         self.log_dir = pathlib.Path(log_dir)
         self.steps = int(steps)
         self.graph = graph
         self._writers: dict[str, Any] = {}
-        self._batch = 0
+        self._tags: dict[str, str] = {}
+        self._before = self._last = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        try:
-            self.log_dir.mkdir(parents=True, exist_ok=True)
-            writable = os.access(self.log_dir, os.W_OK)
-        except OSError as error:
-            raise OSError(
-                f"The log folder {str(self.log_dir)!r} cannot be made: {error}; choose another "
-                "`log_dir`."
-            ) from None
-        if not writable:
-            raise OSError(
-                f"The log folder {str(self.log_dir)!r} cannot be written; choose another `log_dir`."
-            )
-        self._batch = int(self.model.optimizer.iterations)
+        for folder in (self.log_dir, self.log_dir / TRAIN, self.log_dir / VALIDATION):
+            _make(folder)
+        self._tags = {
+            f"{task}_{name}": f"{task}/{name}"
+            for task, names in self.model.recorded.items()
+            for name in names
+        }
         writer = self._writer(TRAIN)
         with writer.as_default():
             tf.summary.experimental.write_raw_pb(
-                custom_scalars_layout(self._metrics_of()).SerializeToString(), step=0
+                custom_scalars_layout(self.model.recorded).SerializeToString(), step=0
             )
             tf.summary.text("tasks", task_table(self.model), step=0)
             if self.graph:
                 tf.summary.graph(self._graph())
         writer.flush()
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        # Read here and not when training begins: a backup may be restored in between.
+        self._before = self._last = int(self.model.optimizer.iterations)
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not self.steps:
             return
-        self._batch += 1
-        if self._batch % self.steps == 0:
-            self._write(TRAIN, {f"steps/{k}": v for k, v in _tags(self.model, logs)}, self._batch)
+        # Several batches may have gone by at once (`steps_per_execution`).
+        now = self._before + batch + 1
+        if now // self.steps > self._last // self.steps:
+            scalars = self._scalars(logs or {})
+            self._write(TRAIN, {f"steps/{tag}": value for tag, value in scalars.items()}, now)
+        self._last = now
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
-        trained = {k: v for k, v in logs.items() if not k.startswith("val_")}
-        validated = {k[4:]: v for k, v in logs.items() if k.startswith("val_")}
-        scalars = dict(_tags(self.model, trained))
-        alphas = self.model.loss_weights
-        for task, alpha in alphas.items():
+        # A task may be called "val_...", so what is known by its name comes first.
+        validation = {k for k in logs if k.startswith("val_") and k not in self._tags}
+        scalars = self._scalars({k: v for k, v in logs.items() if k not in validation})
+        for task, alpha in self.model.loss_weights.items():
             scalars[f"{task}/loss_weight"] = alpha
-            if f"{task}_loss" in trained:
-                scalars[f"{task}/weighted_loss"] = alpha * float(trained[f"{task}_loss"])
+            if f"{task}/loss" in scalars:
+                scalars[f"{task}/weighted_loss"] = alpha * scalars[f"{task}/loss"]
         scalars["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._write(TRAIN, scalars, epoch)
+        validated = self._scalars({k.removeprefix("val_"): logs[k] for k in validation})
         if validated:
-            self._write(VALIDATION, dict(_tags(self.model, validated)), epoch)
+            self._write(VALIDATION, validated, epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
         for writer in self._writers.values():
@@ -99,19 +105,27 @@ class TensorBoard(keras.callbacks.Callback):
             self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
         return self._writers[run]
 
-    def _write(self, run: str, scalars: dict[str, Any], step: int) -> None:
+    def _scalars(self, logs: dict[str, Any]) -> dict[str, float]:
+        """Numbers by tag: `<task>_<metric>` becomes `<task>/<metric>`; a vector, one tag each."""
+        scalars = {}
+        for key, value in logs.items():
+            tag, values = self._tags.get(key, key), np.asarray(value, "float64")
+            for index in np.ndindex(values.shape):
+                scalars["_".join([tag, *map(str, index)])] = float(values[index])
+        return scalars
+
+    def _write(self, run: str, scalars: dict[str, float], step: int) -> None:
         writer = self._writer(run)
         with writer.as_default():
             for tag, value in scalars.items():
-                tf.summary.scalar(tag, float(value), step=step)
+                tf.summary.scalar(tag, value, step=step)
         writer.flush()
 
-    def _metrics_of(self) -> dict[str, list[str]]:
-        names = self.model.recorded
-        return {task: names.get(task, []) for task in self.model.task_names}
-
     def _graph(self) -> Any:
-        specs = [tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in self.model.inputs]
+        specs = [
+            tf.TensorSpec(t.shape, t.dtype, name=_parameter(t.name, i))
+            for i, t in enumerate(self.model.inputs)
+        ]
         given = keras.tree.pack_sequence_as(self.model.input, specs)
         answer = tf.function(lambda x: self.model(x, training=False))
         return answer.get_concrete_function(given).graph
@@ -132,12 +146,21 @@ def task_table(model: Any) -> str:
     return "\n".join(lines) + f"\n\nShared parameters: {shared:,}. Balancer: {balancer}.\n"
 
 
-def _tags(model: Any, logs: Any) -> list[tuple[str, Any]]:
-    """History keys as tags: `<task>_<metric>` to `<task>/<metric>`."""
-    tags = []
-    for key, value in (logs or {}).items():
-        owners = [t for t in model.task_names if key.startswith(f"{t}_")]
-        # Of two tasks that fit, the longer name is the owner: `a_b_loss` is of `a_b`, not of `a`.
-        owner = max(owners, key=len, default="")
-        tags.append((f"{owner}/{key[len(owner) + 1 :]}" if owner else key, value))
-    return tags
+def _make(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"The log folder {str(folder)!r} cannot be made: {error}; choose another `log_dir`."
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(
+            f"The log folder {str(folder)!r} cannot be written; choose another `log_dir`, or change "
+            "its permissions."
+        )
+
+
+def _parameter(name: str, index: int) -> str:
+    """The name of an input, if Python takes it for a parameter."""
+    fit = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+    return name if fit else f"input_{index}"

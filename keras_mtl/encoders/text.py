@@ -52,9 +52,6 @@ class Text(Encoder):
         self.characters = 0 if characters == 0 else positive("Text", "characters", characters)
         self.dropout = rate("Text", "dropout", dropout)
         self.raw = isinstance(vocabulary, keras.layers.TextVectorization)
-        if isinstance(vocabulary, dict):
-            vocabulary = keras.saving.deserialize_keras_object(vocabulary)
-            self.raw = True
         if self.raw and self.characters:
             raise ValueError(
                 "`characters` of encoders.Text needs words one by one, but the vocabulary is a "
@@ -113,20 +110,28 @@ class Text(Encoder):
         return features, keras.KerasTensor(shape, "bool")
 
     def get_config(self) -> dict[str, Any]:
-        vocabulary = (
-            keras.saving.serialize_keras_object(self.lookup)
-            if self.raw
-            else self.lookup.get_vocabulary(include_special_tokens=False)
-        )
+        raw = keras.saving.serialize_keras_object(self.lookup) if self.raw else None
         return {
             **super().get_config(),
-            "vocabulary": vocabulary,
+            "vectorization": raw,
+            "vocabulary": self.lookup.get_vocabulary(include_special_tokens=False),
             "kind": self.kind,
             "units": self.units,
             "embedding": self.embedding,
             "characters": self.characters,
             "dropout": self.dropout,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Text":
+        config = dict(config)
+        raw = config.pop("vectorization")
+        if raw is not None:
+            # Its words come from our own config: the width of the embedding depends on them.
+            layer = keras.saving.deserialize_keras_object(raw)
+            layer.set_vocabulary(config["vocabulary"])
+            config["vocabulary"] = layer
+        return cls(**config)
 
 
 def _word_lookup(vocabulary: Sequence[str]) -> Any:

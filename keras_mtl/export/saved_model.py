@@ -79,12 +79,10 @@ def _write(model: Any, path: pathlib.Path) -> None:
         archive.add_endpoint(task, _answers(alone, names), [needed])
     if _deciding(model):
         archive.add_endpoint(_LABELS, _decided(model, names), [specs])
-    holder = tf.Module(name="labels")
     with tempfile.TemporaryDirectory() as scratch:
         source = pathlib.Path(scratch) / "labels.json"
         source.write_text(json.dumps(label_table(model), indent=1) + "\n", encoding="utf-8")
-        holder.labels = tf.saved_model.Asset(str(source))
-        archive.track(holder)
+        archive.track(_asset(source))
         try:
             archive.write_out(str(path), verbose=False)
         except tf.errors.OpError as error:
@@ -93,6 +91,18 @@ def _write(model: Any, path: pathlib.Path) -> None:
                 "room there, or choose another folder."
             ) from None
     restore_names(path, stood_in)
+
+
+def _asset(file: pathlib.Path) -> Any:
+    """A file that goes into the SavedModel: its lines as a table, all that an archive takes along."""
+    lines = tf.lookup.TextFileInitializer(
+        str(file),
+        key_dtype=tf.int64,
+        key_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+        value_dtype=tf.string,
+        value_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+    )
+    return tf.lookup.StaticHashTable(lines, default_value="")
 
 
 def _answers(model: Any, names: Mapping[str, str]) -> Callable[[Any], dict[str, Any]]:

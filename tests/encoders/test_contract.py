@@ -95,6 +95,7 @@ def test_it_works_in_mixed_precision(request, rng):
             rows_of, make = CASES[name]
             rows = rows_of(rng)
             model = keras_mtl.build_model(make(rows), [tasks.Binary("t")])
+            rows.labels.pop("tags", None)
             model.compile("adam")
             loss = model.fit(rows.dataset(8), verbose=0).history["loss"]
             assert np.isfinite(loss).all(), name

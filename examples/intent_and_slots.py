@@ -80,8 +80,8 @@ def main() -> None:
     rate = keras.optimizers.schedules.CosineDecay(
         1e-4, steps - steps // 10, alpha=0.01, warmup_target=2e-3, warmup_steps=steps // 10
     )
-    # The average of the weights over the last few hundred steps is judged and kept.
-    optimizer = keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.998)
+    # The average of the weights over about the last four hundredths of the steps is judged and kept.
+    optimizer = keras.optimizers.Adam(rate, use_ema=True, ema_momentum=1 - 16 / steps)
     model.compile(optimizer, loss_weights={"intent": 0.1, "slots": 1.0})
     model.fit(
         batches,

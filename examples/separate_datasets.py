@@ -50,7 +50,7 @@ def only(rows: data.Examples, task: str) -> data.Examples:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", default=os.environ.get("KERAS_MTL_DATA"))
+    parser.add_argument("--data-dir", default=os.environ.get("KERAS_MTL_DATA") or None)
     parser.add_argument("--sampling", default="proportional")
     parser.add_argument("--epochs", type=int, default=3)
     arguments = parser.parse_args()

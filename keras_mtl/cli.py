@@ -191,7 +191,6 @@ def export(
 
 def main() -> None:
     """Runs the command line; a fault of the user's is one message and exit code 1."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()
     except (ValueError, TypeError, OSError) as error:

@@ -7,7 +7,7 @@ import pathlib
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keras_mtl._names import nearest
 
@@ -200,21 +200,6 @@ class RunConfig(_Part):
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
     output: OutputConfig = OutputConfig()
 
-    @model_validator(mode="after")
-    def _names(self) -> "RunConfig":
-        names = [task.name for task in self.tasks]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the task {name!r} is given {names.count(name)} times")
-        for name in self.training.loss_weights:
-            if name not in names:
-                near = nearest(name, names)
-                raise ValueError(
-                    f"training.loss_weights names the task {name!r}, but the tasks are {names}"
-                    + (f"; did you mean {near!r}?" if near else "")
-                )
-        return self
-
 
 def read_config(path: Any) -> RunConfig:
     """Reads and checks a run's YAML file.
@@ -235,14 +220,34 @@ def read_config(path: Any) -> RunConfig:
             f"{path} holds no settings; expected the keys {list(RunConfig.model_fields)}."
         )
     try:
-        return RunConfig.model_validate(content)
+        run = RunConfig.model_validate(content)
     except ValidationError as error:
         faults = [_told(path, node, dict(fault)) for fault in error.errors()]
         raise ValueError("\n".join(faults)) from None
+    names = [task.name for task in run.tasks]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            line, _ = _locate(node, ["tasks", i, "name"])
+            raise ValueError(
+                f"{path}:{line}: tasks.{i}.name: the task {name!r} is there already; names must "
+                "differ."
+            )
+    for name in run.training.loss_weights:
+        if name not in names:
+            line, _ = _locate(node, ["training", "loss_weights", name])
+            near = nearest(name, names)
+            raise ValueError(
+                f"{path}:{line}: training.loss_weights: there is no task {name!r}; "
+                + (f"did you mean {near!r}? " if near else "")
+                + f"the tasks are {', '.join(names)}."
+            )
+    return run
 
 
 def _told(path: pathlib.Path, node: Any, fault: dict[str, Any]) -> str:
     place = [p for p in fault["loc"] if isinstance(p, int) or not _is_tag(p, node, fault["loc"])]
+    if fault["type"] == "union_tag_invalid":
+        place.append("kind")
     line, keys = _locate(node, place)
     where = ".".join(str(p) for p in keys) or "the file"
     said = f"{path}:{line}: {where}: "

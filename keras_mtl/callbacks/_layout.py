@@ -43,7 +43,8 @@ def custom_scalars_layout(metrics: Mapping[str, Sequence[str]]) -> Any:
             chart("learning rate", ["learning_rate"]),
         ],
     )
-    return summary.pb(layout_pb2.Layout(category=[together, *categories]))
+    # The page opens at the top: the tasks first.
+    return summary.pb(layout_pb2.Layout(category=[*categories, together]))
 
 
 def _literal(tag: str) -> str:

@@ -127,18 +127,23 @@ class TensorBoard(keras.callbacks.Callback):
             for i, t in enumerate(self.model.inputs)
         ]
         given = keras.tree.pack_sequence_as(self.model.input, specs)
-        answer = tf.function(lambda x: self.model(x, training=False))
+
+        @tf.function
+        def answer(inputs: Any) -> dict[str, Any]:
+            served = self.model(inputs, training=False)
+            return {task: tf.identity(served[task], name=task) for task in served}
+
         return answer.get_concrete_function(given).graph
 
 
 def task_table(model: Any) -> str:
     """The tasks of a model as a Markdown table."""
-    lines = ["| task | kind | output | alpha | parameters of its own |", "| --- " * 5 + "|"]
+    lines = ["| task | kind | output | loss weight | parameters of its own |", "| --- " * 5 + "|"]
     alphas = model.loss_weights
     for name in model.task_names:
         task = model.tasks.get(name)
         kind = "-" if task is None else type(task).__name__
-        shape = "x".join("?" if s is None else str(s) for s in model.output[name].shape)
+        shape = tuple(model.output[name].shape)
         own = sum(int(np.prod(v.shape)) for v in model.task_variables(name))
         lines.append(f"| {name} | {kind} | {shape} | {alphas[name]:g} | {own:,} |")
     shared = sum(int(np.prod(v.shape)) for v in model.shared_variables())

@@ -1,0 +1,75 @@
+"""compare: the same budget for all, repeatable, and a verdict that fits the numbers."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+from keras_mtl import data, encoders, tasks
+from keras_mtl.evaluation import Comparison
+
+
+@pytest.fixture
+def parts(rng):
+    x = rng.normal(size=(240, 4)).astype("float32")
+    y = {"a": (x[:, 0] > 0).astype(int), "b": x[:, 0] + 0.3 * rng.normal(size=240)}
+    rows = data.Examples({"features": x}, y)
+    return rows.select(range(160)), rows.select(range(160, 200)), rows.select(range(200, 240))
+
+
+def build(names):
+    kinds = {"a": tasks.Binary("a"), "b": tasks.Regression("b")}
+    return keras_mtl.build_model(encoders.Dense(4, units=[8]), [kinds[n] for n in names])
+
+
+def test_rows_budget_and_repeatability(parts):
+    train, valid, test = parts
+    lines: list[str] = []
+    found = [
+        keras_mtl.compare(
+            build, train, test, valid=valid, epochs=3, seeds=(0, 1), batch_size=32,
+            rows={"uncertainty": {"balancer": "uncertainty"}}, progress=lines.append,
+            optimizer=lambda: keras.optimizers.Adam(0.01),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert list(found[0].values) == ["single-task", "equal", "uncertainty"]
+    assert found[0].values == found[1].values
+    assert found[0].metrics == {"a": "auc", "b": "rmse"}
+    assert found[0].higher_is_better == {"a": True, "b": False}
+    assert len(lines) == 2 * 2 * 4
+    single = sum(build([n]).count_params() for n in "ab")
+    # count_params holds the alphas and the target's scale too, which are not trained.
+    assert found[0].parameters["single-task"] == single - 2 - 3
+    assert found[0].parameters["uncertainty"] == found[0].parameters["equal"] + 2
+    assert json.loads(json.dumps(found[0].to_dict()))["delta_m"].keys() == {"equal", "uncertainty"}
+    assert len({line.count("|") for line in found[0].to_markdown().split("\n")[:5]}) == 1
+
+
+def told(joint):
+    values = {"single-task": {"a": [0.80, 0.81, 0.79]}, "equal": {"a": joint}}
+    return Comparison({"a": "accuracy"}, {"a": True}, values, {"single-task": 9, "equal": 5},
+                      {"single-task": 1.0, "equal": 1.0}).verdict  # fmt: skip
+
+
+def test_the_verdict_says_what_the_numbers_say():
+    assert "worth it" in told([0.88, 0.90, 0.86])
+    assert "worth nothing" in told([0.70, 0.72, 0.69])
+    assert "no difference that can be told from chance" in told([0.82, 0.78, 0.80])
+
+
+def test_delta_m_is_paired_by_seed():
+    values = {"single-task": {"a": [0.5, 0.8]}, "equal": {"a": [0.55, 0.88]}}
+    made = Comparison({"a": "accuracy"}, {"a": True}, values, {}, {})
+    np.testing.assert_allclose(made.delta["equal"], [10.0, 10.0])
+
+
+def test_one_task_or_no_seed_is_refused(parts):
+    train, _, test = parts
+    with pytest.raises(ValueError, match="`seeds` is empty"):
+        keras_mtl.compare(build, train, test, seeds=())
+    alone = data.Examples(train.inputs, {"a": train.labels["a"]})
+    with pytest.raises(ValueError, match="two or more tasks"):
+        keras_mtl.compare(build, alone, test)

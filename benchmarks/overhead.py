@@ -44,7 +44,7 @@ def build(cls, k: int, jit: bool) -> keras.Model:
         "adam",
         loss=losses,
         metrics=metrics,
-        loss_weights={name: 1.0 / k for name in outputs},
+        loss_weights=dict.fromkeys(outputs, 1.0 / k),
         jit_compile=jit,
     )
     return model
@@ -73,7 +73,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 8])
     arguments = parser.parse_args()
-    print(f"{'tasks':>5}  {'jit':5}  {'stock ms':>8}  {'ours ms':>8}  {'ratio':>6}  {'quartiles':>13}")
+    print(
+        f"{'tasks':>5}  {'jit':5}  {'stock ms':>8}  {'ours ms':>8}  {'ratio':>6}  {'quartiles':>13}"
+    )
     for jit in (False, True):
         for k in arguments.tasks:
             data = batches(k)

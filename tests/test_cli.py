@@ -90,18 +90,22 @@ def test_evaluate_reads_the_same_split_and_gives_the_same_numbers(trained):
 def test_predict_answers_rows_of_csv_and_jsonl_alike(trained):
     folder, _ = trained
     (folder / "new.csv").write_text("job,age\njudge,60\n,\n")
-    (folder / "new.jsonl").write_text(
-        '{"age": 60, "job": "judge"}\n{"age": NaN, "job": ""}\n'
-    )
+    (folder / "new.jsonl").write_text('{"age": 60, "job": "judge"}\n{"age": NaN, "job": ""}\n')
     model = folder / "out" / "model.keras"
-    from_csv = [json.loads(line) for line in invoke("predict", model, folder / "new.csv").splitlines()]
-    from_jsonl = [json.loads(x) for x in invoke("predict", model, folder / "new.jsonl").splitlines()]
+    from_csv = [
+        json.loads(line) for line in invoke("predict", model, folder / "new.csv").splitlines()
+    ]
+    from_jsonl = [
+        json.loads(x) for x in invoke("predict", model, folder / "new.jsonl").splitlines()
+    ]
     assert from_csv == from_jsonl and len(from_csv) == 2
     assert from_csv[0]["sold"]["label"] in ("no", "yes")
     loaded = keras.models.load_model(model)
     served = loaded.predict({"age": np.array([60.0]), "job": np.array(["judge"])}, verbose=0)
     assert from_csv[0]["price"] == pytest.approx(served["price"][0].tolist(), abs=1e-3)
-    alone = json.loads(invoke("predict", model, folder / "new.csv", "--task", "price").splitlines()[0])
+    alone = json.loads(
+        invoke("predict", model, folder / "new.csv", "--task", "price").splitlines()[0]
+    )
     assert alone == {"price": from_csv[0]["price"]}
 
 
@@ -116,7 +120,14 @@ def test_export_writes_the_next_version(trained):
 def test_compare_prints_a_table_with_a_verdict(trained):
     folder, _ = trained
     shown = invoke(
-        "compare", folder / "run.yaml", "--seeds", 1, "--balancer", "dwa", "--output", folder / "c.json"
+        "compare",
+        folder / "run.yaml",
+        "--seeds",
+        1,
+        "--balancer",
+        "dwa",
+        "--output",
+        folder / "c.json",
     )
     told = json.loads((folder / "c.json").read_text())
     assert list(told["values"]) == ["single-task", "equal", "dwa", "loss_weights"]
@@ -124,13 +135,25 @@ def test_compare_prints_a_table_with_a_verdict(trained):
 
 
 WRONG = [
-    ("kind: tabular", "kind: tabula", r":6: encoder.kind: 'tabula' is not allowed.*did you mean 'tabular'"),
+    (
+        "kind: tabular",
+        "kind: tabula",
+        r":6: encoder.kind: 'tabula' is not allowed.*did you mean 'tabular'",
+    ),
     ("epochs: 4", "epoch: 4", r":12: training.epoch: there is no such key; did you mean 'epochs'"),
     ("epochs: 4", "epochs: none", r":12: training.epochs: .*valid integer.*came 'none'"),
     ("batch_size: 32", "batch_size: 0", r":13: training.batch_size: .*greater than 0.*came 0"),
     ("name: price", "name: sold", r":10: tasks.1.name: the task 'sold' is there already"),
-    ("loss_weights: {price", "loss_weights: {prize", r":15: training.loss_weights: .*'prize'; did you mean 'price'"),
-    ("kind: binary", "kind: bynary", r":9: tasks.0.kind: 'bynary' is not allowed.*did you mean 'binary'"),
+    (
+        "loss_weights: {price",
+        "loss_weights: {prize",
+        r":15: training.loss_weights: .*'prize'; did you mean 'price'",
+    ),
+    (
+        "kind: binary",
+        "kind: bynary",
+        r":9: tasks.0.kind: 'bynary' is not allowed.*did you mean 'binary'",
+    ),
     ("class_weight: balanced", "class_wait: balanced", r":9: tasks.0.*class_wait.*'class_weight'"),
     ("data:\n  kind: csv", "data:\n  kind: [csv", r"is not YAML"),
 ]

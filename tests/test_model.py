@@ -7,7 +7,7 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl import tasks
-from tests.models import LOSSES, TASKS, compiled, functional, rows, tables
+from tests.models import LOSSES, TASKS, compiled, functional, rows
 
 WEIGHTS = {"z_price": 0.3, "a_kind": 0.7, "m_sold": 1.5}
 
@@ -65,7 +65,7 @@ def test_same_bits_as_stock_keras_with_sample_weights_and_regularisers():
         hidden = keras.layers.Dense(8, kernel_regularizer="l2", activity_regularizer="l2")(inputs)
         outputs = {name: keras.layers.Dense(1, name=name)(hidden) for name in y}
         model = cls(inputs, outputs)
-        model.compile("adam", loss={name: "mse" for name in y})
+        model.compile("adam", loss=dict.fromkeys(y, "mse"))
         targets = {k: v.reshape(-1, 1).astype("float32") for k, v in y.items()}
         keras.utils.set_random_seed(1)
         model.fit(x, targets, sample_weight=weights, batch_size=16, epochs=2, verbose=0)
@@ -107,7 +107,10 @@ def test_a_missing_label_is_as_if_the_row_were_not_there(task):
     metrics = {"z_price": ["mae"], "a_kind": ["accuracy"], "m_sold": ["accuracy"]}
     only = {name: float(name == task) for name in TASKS}
     results, weights = [], []
-    for inputs, labels in ((x, without(y, task, gone)), (x[~gone], {k: v[~gone] for k, v in y.items()})):
+    for inputs, labels in (
+        (x, without(y, task, gone)),
+        (x[~gone], {k: v[~gone] for k, v in y.items()}),
+    ):
         model = compiled(
             optimizer=keras.optimizers.SGD(0.5), loss_weights=dict(only), metrics=metrics
         )
@@ -140,7 +143,9 @@ def test_sample_weights_keep_the_meaning_that_stock_keras_gives_them():
     got = model.evaluate(x, y, sample_weight={"z_price": weight}, verbose=0, return_dict=True)
     error = (model.predict(x, verbose=0)["z_price"] - y["z_price"])[:, 0] ** 2
     np.testing.assert_allclose(got["z_price_loss"], np.mean(weight * error), rtol=1e-5)
-    model.compile("adam", loss={"z_price": keras.losses.MeanSquaredError("mean_with_sample_weight")})
+    model.compile(
+        "adam", loss={"z_price": keras.losses.MeanSquaredError("mean_with_sample_weight")}
+    )
     got = model.evaluate(x, y, sample_weight={"z_price": weight}, verbose=0, return_dict=True)
     np.testing.assert_allclose(got["z_price_loss"], np.average(error, weights=weight), rtol=1e-5)
 
@@ -180,7 +185,9 @@ def test_saved_and_loaded_whole_it_goes_on_as_if_nothing_had_happened(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.task_names == list(TASKS)
     assert loaded.loss_weights == model.loss_weights
-    np.testing.assert_array_equal(loaded.balancer.log_variances.numpy(), model.balancer.log_variances.numpy())
+    np.testing.assert_array_equal(
+        loaded.balancer.log_variances.numpy(), model.balancer.log_variances.numpy()
+    )
     assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 12
     for again in (model, loaded):
         again.fit(x, y, batch_size=16, epochs=1, verbose=0, shuffle=False)
@@ -288,9 +295,7 @@ def test_a_second_compile_replaces_the_first_one_whole():
 def test_outputs_described_by_tasks_keep_their_values_and_can_be_judged():
     inputs = keras.Input((6,), name="x")
     out = keras.layers.Dense(3, activation="softmax", name="probabilities")(inputs)
-    model = keras_mtl.MultiTaskModel(
-        inputs, {"a_kind": out}, tasks=[tasks.MultiClass("a_kind", 3)]
-    )
+    model = keras_mtl.MultiTaskModel(inputs, {"a_kind": out}, tasks=[tasks.MultiClass("a_kind", 3)])
     x, y = rows()
     model.compile("adam", loss={"a_kind": "sparse_categorical_crossentropy"})
     model.fit(x, {"a_kind": y["a_kind"]}, epochs=1, verbose=0)

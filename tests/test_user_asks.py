@@ -76,7 +76,9 @@ def test_ask_03_balanced_class_weights_are_learnt_from_the_labels(rng):
         decided = model.predict(x, verbose=0)["rare"][:, 0] > 0.5
         f1[weight] = (decided & (rare == 1)).sum() / rare.sum()
     learnt = model.get_layer("rare").state["class_weight"].numpy()
-    np.testing.assert_allclose(learnt, [300 / (rare == 0).sum(), 300 / (rare == 1).sum()], rtol=1e-5)
+    np.testing.assert_allclose(
+        learnt, [300 / (rare == 0).sum(), 300 / (rare == 1).sum()], rtol=1e-5
+    )
     assert f1["balanced"] > f1[None] + 0.1
 
 
@@ -107,7 +109,9 @@ def test_ask_04_a_weight_for_each_step_of_a_sequence(rng):
 def test_ask_05_losses_labels_and_weights_for_some_outputs_only():
     x, y = rows(32)
     model = functional()
-    model.compile("sgd", loss={"z_price": "mse", "a_kind": LOSSES["a_kind"]}, loss_weights={"a_kind": 2})
+    model.compile(
+        "sgd", loss={"z_price": "mse", "a_kind": LOSSES["a_kind"]}, loss_weights={"a_kind": 2}
+    )
     before = model.get_layer("m_sold").kernel.numpy()
     history = model.fit(x, {"z_price": y["z_price"]}, verbose=0).history
     assert set(history) == {"loss", "z_price_loss", "a_kind_loss"}
@@ -174,7 +178,9 @@ def test_ask_09_every_task_has_its_loss_in_the_history():
     x, y = rows(16)
     history = compiled().fit(x, y, validation_data=(x, y), verbose=0).history
     assert {f"{p}{t}_loss" for p in ("", "val_") for t in TASKS} <= set(history)
-    one = keras_mtl.MultiTaskModel(*(lambda i: (i, {"only": keras.layers.Dense(1)(i)}))(keras.Input((6,))))
+    one = keras_mtl.MultiTaskModel(
+        *(lambda i: (i, {"only": keras.layers.Dense(1)(i)}))(keras.Input((6,)))
+    )
     one.compile("sgd", loss="mse")
     assert set(one.fit(x, {"only": y["z_price"]}, verbose=0).history) == {"loss", "only_loss"}
 
@@ -192,7 +198,9 @@ def test_ask_10_loss_weights_change_while_training_without_a_new_compile():
     history = model.fit(x, y, epochs=3, verbose=0, callbacks=[Later()]).history
     others = history["a_kind_loss"][0] + history["m_sold_loss"][0]
     price = history["z_price_loss"][0]
-    np.testing.assert_allclose(history["loss"], [others, others + price, others + 2 * price], rtol=1e-5)
+    np.testing.assert_allclose(
+        history["loss"], [others, others + price, others + 2 * price], rtol=1e-5
+    )
     assert len(set(map(id, compiled_step))) == 1
 
 
@@ -200,7 +208,8 @@ def test_ask_10_loss_weights_follow_a_schedule_and_are_saved(tmp_path):
     x, y = rows(64)
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [1.0, 0.25])
     model = compiled(
-        optimizer=keras.optimizers.SGD(0.0), loss_weights={"z_price": schedule, "a_kind": 0, "m_sold": 0}
+        optimizer=keras.optimizers.SGD(0.0),
+        loss_weights={"z_price": schedule, "a_kind": 0, "m_sold": 0},
     )
     history = model.fit(x, y, batch_size=32, epochs=2, verbose=0, shuffle=False).history
     assert history["loss"][0] == pytest.approx(history["z_price_loss"][0], rel=1e-5)
@@ -218,9 +227,7 @@ def test_ask_11_loss_weights_that_are_learnt():
     model = compiled(optimizer=keras.optimizers.SGD(0.0), balancer="uncertainty")
     for layer in model.layers:
         layer.trainable = False
-    model.compile(
-        keras.optimizers.Adam(0.05), loss=dict(LOSSES), balancer="uncertainty"
-    )
+    model.compile(keras.optimizers.Adam(0.05), loss=dict(LOSSES), balancer="uncertainty")
     history = model.fit(x, y, batch_size=64, epochs=300, verbose=0).history
     weights = np.exp(-model.balancer.log_variances.numpy())
     losses = np.array([history[f"{name}_loss"][-1] for name in TASKS])
@@ -367,7 +374,9 @@ def test_ask_23_no_heavy_and_no_undeclared_dependencies():
         for name in (
             [a.name for a in node.names]
             if isinstance(node, ast.Import)
-            else [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            else [node.module]
+            if isinstance(node, ast.ImportFrom) and node.module
+            else []
         )
     }
     assert imported - set(sys.stdlib_module_names) <= allowed
@@ -389,7 +398,9 @@ def test_ask_25_learning_rates_of_shared_layers_and_of_each_head():
             model.train_on_batch(x, y)
             moved[str(m)] = {v.path: v.numpy() - before[v.path] for v in model.trainable_variables}
         plain, scaled = moved.values()
-        np.testing.assert_allclose(scaled["shared/kernel"], 0.25 * plain["shared/kernel"], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(
+            scaled["shared/kernel"], 0.25 * plain["shared/kernel"], rtol=1e-4, atol=1e-7
+        )
         np.testing.assert_array_equal(scaled["a_kind/kernel"], 0 * plain["a_kind/kernel"])
         np.testing.assert_allclose(scaled["z_price/kernel"], plain["z_price/kernel"], rtol=1e-6)
 
@@ -406,4 +417,6 @@ def test_ask_26_one_task_without_the_cost_of_the_others():
     )
     assert not {layer.name for layer in only.layers} & {"z_price", "m_sold"}
     truth = y["a_kind"]
-    assert 0 <= f1_score(truth, only.predict(x, verbose=0)["a_kind"].argmax(-1), average="macro") <= 1
+    assert (
+        0 <= f1_score(truth, only.predict(x, verbose=0)["a_kind"].argmax(-1), average="macro") <= 1
+    )

@@ -16,7 +16,9 @@ def oracle(last, before, temperature):
 def test_weights_by_the_papers_formula(rng):
     for k in (1, 2, 5, 40):
         last, before = rng.random(k) + 0.1, rng.random(k) + 0.1
-        got = np.asarray(dwa_weights(last.astype("float32"), before.astype("float32"), temperature=2.0))
+        got = np.asarray(
+            dwa_weights(last.astype("float32"), before.astype("float32"), temperature=2.0)
+        )
         np.testing.assert_allclose(got, oracle(last, before, 2.0), rtol=1e-5)
         np.testing.assert_allclose(got.sum(), k, rtol=1e-5)
 
@@ -28,7 +30,9 @@ def test_the_first_two_epochs_are_equal_and_the_third_follows_the_losses():
     import keras
 
     watch = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda e, logs: seen.append(np.asarray(model.balancer.task_weights(np.zeros(3))))
+        on_epoch_begin=lambda e, logs: seen.append(
+            np.asarray(model.balancer.task_weights(np.zeros(3)))
+        )
     )
     history = model.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=[watch]).history
     np.testing.assert_allclose(seen[0], 1)

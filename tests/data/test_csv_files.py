@@ -17,7 +17,9 @@ def write(path, text):
 def test_bad_rows_are_told_by_file_and_line_or_left_out(tmp_path, caplog):
     good = "".join(f"{i},x,yes\n" for i in range(40))
     path = write(tmp_path / "t.csv", f"a,b,y\n{good}7,x\n8,x,no\nabc,x,yes\n")
-    with pytest.raises(ValueError, match=r"t.csv:42 has 2 fields, expected 3; .*t.csv:44 has 'abc'"):
+    with pytest.raises(
+        ValueError, match=r"t.csv:42 has 2 fields, expected 3; .*t.csv:44 has 'abc'"
+    ):
         from_csv(path, labels={"t": "y"})
     rows = from_csv(path, labels={"t": "y"}, on_bad_row="skip")
     assert len(rows) == 41
@@ -54,7 +56,9 @@ def test_adult_as_an_independent_reader_reads_it(data_dir):
     assert len(rows) == len(plain) == 32_561
     ages = [float(row["age"]) for row in plain]
     np.testing.assert_array_equal(rows.inputs["age"], ages)
-    assert (rows.inputs["workclass"] == "").sum() == sum(r["workclass"] == "?" for r in plain) > 1000
+    assert (
+        (rows.inputs["workclass"] == "").sum() == sum(r["workclass"] == "?" for r in plain) > 1000
+    )
     over = rows.classes["income"].index(">50K")
     assert (rows.labels["income"] == over).sum() == sum(r["Salary"] == ">50K" for r in plain)
 

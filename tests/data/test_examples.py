@@ -13,7 +13,11 @@ def test_columns_become_batches_of_the_promised_types():
         {"kind": [1.0, 2.0, 3.0]},
     )
     inputs, labels, weights = next(iter(rows.dataset(3)))
-    assert inputs["tokens"].numpy().tolist() == [[b"a", b"b", b""], [b"c", b"", b""], [b"d", b"e", b"f"]]
+    assert inputs["tokens"].numpy().tolist() == [
+        [b"a", b"b", b""],
+        [b"c", b"", b""],
+        [b"d", b"e", b"f"],
+    ]
     assert labels["tags"].numpy().tolist() == [[0, 1, -1], [1, -1, -1], [0, 0, 1]]
     assert labels["kind"].dtype == "int32" and labels["price"].dtype == "float32"
     assert set(weights) == {"kind", "price", "tags"}

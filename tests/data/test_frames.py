@@ -17,7 +17,9 @@ def test_a_data_frame_and_a_dict_give_the_same_rows():
 
 
 def test_classes_of_the_training_rows_make_others_errors(caplog):
-    rows = from_frame({"x": [1, 2], "y": ["a", "new"]}, ["x"], {"t": "y"}, classes={"t": ["a", "b"]})
+    rows = from_frame(
+        {"x": [1, 2], "y": ["a", "new"]}, ["x"], {"t": "y"}, classes={"t": ["a", "b"]}
+    )
     assert rows.labels["t"].tolist() == [0, -2]
     assert "'new'" in caplog.text and "'t'" in caplog.text
 

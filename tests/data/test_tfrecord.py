@@ -45,7 +45,9 @@ def test_shuffled_reading_repeats_under_a_seed(rows, tmp_path):
     write_tfrecords(rows, tmp_path / "t")
     orders = [
         [[float(v) for x, *_ in data for v in x["x"][:, 0]] for _ in range(2)]
-        for data in (read_tfrecords(tmp_path / "t", 4, shuffle=20, seed=1, cache=True) for _ in range(2))
+        for data in (
+            read_tfrecords(tmp_path / "t", 4, shuffle=20, seed=1, cache=True) for _ in range(2)
+        )
     ]
     assert orders[0] == orders[1] and orders[0][0] != orders[0][1]
 
@@ -55,7 +57,9 @@ def test_damage_is_told_by_file_and_record(rows, tmp_path):
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 2] ^= 0xFF
     path.write_bytes(bytes(whole))
-    with pytest.raises(ValueError, match=r"part-00000-of-00001.tfrecord: record \d+ cannot be read"):
+    with pytest.raises(
+        ValueError, match=r"part-00000-of-00001.tfrecord: record \d+ cannot be read"
+    ):
         read_tfrecords(tmp_path / "t")
 
 

@@ -11,7 +11,10 @@ def test_without_overlap_the_two_digits_are_real_ones_with_their_labels():
     """Eight pixels apart nothing overlaps: each half is a picture of scikit-learn's, as labelled."""
     train, valid, test = multi_digits(train=200, valid=30, test=60, shift=8)
     bunch = load_digits()
-    known = {(p / 16).astype("float32").tobytes(): d for p, d in zip(bunch.images, bunch.target, strict=True)}
+    known = {
+        (p / 16).astype("float32").tobytes(): d
+        for p, d in zip(bunch.images, bunch.target, strict=True)
+    }
     used = []
     for part in (train, valid, test):
         pictures = part.inputs["image"][..., 0]

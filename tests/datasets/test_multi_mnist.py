@@ -18,7 +18,9 @@ def test_idx_by_hand_and_damage(tmp_path):
     for name in ("a", "b.gz"):
         np.testing.assert_array_equal(read_idx(tmp_path / name), [[0, 1, 2], [3, 4, 5]])
     (tmp_path / "cut").write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=r"holds 5 bytes of data, but says it has the shape \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"holds 5 bytes of data, but says it has the shape \(2, 3\)"
+    ):
         read_idx(tmp_path / "cut")
     (tmp_path / "other").write_bytes(b"GIF89a")
     with pytest.raises(ValueError, match="is not an idx file"):

@@ -19,9 +19,13 @@ def test_it_is_the_published_split(data_dir):
         words = [line.split() for line in (folder / "seq.in").read_text().splitlines()]
         tags = [line.split() for line in (folder / "seq.out").read_text().splitlines()]
         assert [list(part.inputs["tokens"][i]) for i in range(50)] == words[:50]
-        decoded = [_labels.decode_tags(part.labels["slots"][i], part.tags) for i in range(len(part))]
+        decoded = [
+            _labels.decode_tags(part.labels["slots"][i], part.tags) for i in range(len(part))
+        ]
         assert decoded == tags
-    counts = collections.Counter(w for i in range(len(parts[0])) for w in parts[0].inputs["tokens"][i])
+    counts = collections.Counter(
+        w for i in range(len(parts[0])) for w in parts[0].inputs["tokens"][i]
+    )
     assert parts[0].vocabulary[0] == counts.most_common(1)[0][0]
     assert set(parts[0].vocabulary) == set(counts)
 

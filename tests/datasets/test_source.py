@@ -35,7 +35,9 @@ def test_a_download_is_checked_by_its_sum_and_kept(published):
 
 def test_a_download_with_another_sum_is_refused(published):
     origin, _ = published
-    with pytest.raises(ValueError, match=r"'part/a.txt' of the data set 'toy' cannot be had .*data_dir"):
+    with pytest.raises(
+        ValueError, match=r"'part/a.txt' of the data set 'toy' cannot be had .*data_dir"
+    ):
         locate("toy", {"part/a.txt": File(origin.as_uri(), "0" * 64)})
 
 

@@ -39,7 +39,9 @@ def picture_rows(rng, n=32):
 def table_rows(rng, n=32):
     age = np.where(rng.random(n) < 0.2, np.nan, rng.uniform(18, 80, n))
     job = rng.choice(["cook", "judge", ""], n)
-    return data.from_frame({"age": age, "job": job, "t": job == "judge"}, ["age", "job"], {"t": "t"})
+    return data.from_frame(
+        {"age": age, "job": job, "t": job == "judge"}, ["age", "job"], {"t": "t"}
+    )
 
 
 def vectorizer():

@@ -28,9 +28,7 @@ def test_unknown_categories_share_one_embedding_and_columns_do_not_mix():
         units=[],
         embedding=2,
     )
-    got = np.asarray(
-        encoder({"a": np.array(["x", "q", "", "x"]), "b": np.array([3, 4, 9, 5])})
-    )
+    got = np.asarray(encoder({"a": np.array(["x", "q", "", "x"]), "b": np.array([3, 4, 9, 5])}))
     np.testing.assert_array_equal(got[1], got[2])
     np.testing.assert_array_equal(got[0, :2], got[3, :2])
     assert not np.allclose(got[0, 2:], got[3, 2:])
@@ -47,7 +45,8 @@ def test_raw_columns_of_adult_are_served_as_they_are(data_dir):
     )
     train, test = data.split(rows, [0.8, 0.2])
     model = keras_mtl.build_model(
-        encoders.Tabular.infer(train.inputs, units=[32]), [tasks.Binary("income", train.classes["income"])]
+        encoders.Tabular.infer(train.inputs, units=[32]),
+        [tasks.Binary("income", train.classes["income"])],
     )
     model.compile("adam")
     model.fit(train.dataset(512, shuffle=True, seed=0), epochs=2, verbose=0)

@@ -30,6 +30,8 @@ def test_words_are_dropped_while_training_only():
     encoder = encoders.Text(["a"], "cnn", units=4, embedding=4, dropout=0.5)
     rows = [["a"] * 50]
     quiet, _ = features(encoder, rows, training=False)
-    np.testing.assert_allclose(quiet[0, 10:40], np.tile(quiet[0, 25], (30, 1)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        quiet[0, 10:40], np.tile(quiet[0, 25], (30, 1)), rtol=1e-4, atol=1e-6
+    )
     noisy, _ = features(encoder, rows, training=True)
     assert len(np.unique(np.round(noisy[0, 10:40], 4), axis=0)) > 5

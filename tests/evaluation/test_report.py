@@ -97,7 +97,9 @@ def test_it_prints_and_is_saved_whole_or_not_at_all(tagger, tmp_path):
 
 
 def test_what_is_not_defined_is_null_and_no_label_is_an_error():
-    model = keras_mtl.build_model(encoders.Dense(2, units=[2]), [tasks.Binary("a"), tasks.Binary("b")])
+    model = keras_mtl.build_model(
+        encoders.Dense(2, units=[2]), [tasks.Binary("a"), tasks.Binary("b")]
+    )
     x = np.zeros((3, 2), "float32")
     report = keras_mtl.evaluate(model, x, {"a": np.array([1, 1, 1]), "b": np.array([0, 1, -1])})
     assert np.isnan(report["a"]["auc"]) and report.to_dict()["tasks"]["a"]["auc"] is None

@@ -42,9 +42,7 @@ def test_padding_is_left_out_and_an_unseen_tag_is_a_missed_span(caplog):
     ids = np.stack(encode_tags(truth, TAGS, task="t"))
     assert "B-new" in caplog.text
     padded = np.pad(ids, [(0, 0), (0, 1)], constant_values=-1)
-    got = tasks.SequenceTagging("t", TAGS).score(
-        padded, served([["B-city", "O", "O", "B-time"]])
-    )
+    got = tasks.SequenceTagging("t", TAGS).score(padded, served([["B-city", "O", "O", "B-time"]]))
     assert got["precision"] == 1.0 and got["recall"] == pytest.approx(1 / 2)
 
 

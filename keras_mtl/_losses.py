@@ -197,7 +197,7 @@ def _same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 def _fit(tensor: Any, values: Any) -> Any:
     """Brings a mask or weights to the rank of `values`, so that they broadcast row by row."""
-    boolean = str(tensor.dtype) == "bool"
+    boolean = keras.backend.standardize_dtype(tensor.dtype) == "bool"
     while len(tensor.shape) > len(values.shape):
         if tensor.shape[-1] == 1:
             tensor = ops.squeeze(tensor, -1)

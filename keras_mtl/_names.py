@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
+# Names that every SavedModel, or every one of ours, has taken.
+_TAKEN = ("serving_default", "serving_labels", "signatures")
 _ALLOWED = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 
 
@@ -26,6 +28,10 @@ def check_task_names(names: Iterable[str], inputs: Iterable[str] = ()) -> list[s
             raise ValueError(
                 f"Task name {name!r} cannot be used in a SavedModel or a TensorBoard tag; expected "
                 "a letter first, then letters, digits, '_', '-' or '.'; rename the task."
+            )
+        if name in _TAKEN:
+            raise ValueError(
+                f"Task name {name!r} is taken in every SavedModel, with {list(_TAKEN)}; rename the task."
             )
         if names.count(name) > 1:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The model: a functional `keras.Model` that knows its tasks by name."""
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,6 +84,7 @@ class MultiTaskModel(keras.Model):
             if not isinstance(outputs[task.name]._keras_history.operation, Prediction):
                 outputs[task.name] = Prediction(task, scores=False)(outputs[task.name])
         super().__init__(inputs, outputs, name=name, **kwargs)
+        _declare_functional(type(self))
         self._graph = TaskGraph(inputs, outputs)
         self._task_names = tuple(outputs)
         self._joint = JointLoss(self.task_names)
@@ -137,11 +139,15 @@ class MultiTaskModel(keras.Model):
         """
         refuse_unknown("task", [task], self.task_names)
         wanted = self._graph.inputs_of(task, self.inputs)
-        inputs: Any = {tensor.name: tensor for tensor in wanted}
-        if not isinstance(self._inputs_struct, dict):
-            inputs = wanted if len(wanted) > 1 else wanted[0]
+        needed = {id(tensor) for tensor in wanted}
+        inputs: Any = wanted if len(wanted) > 1 else wanted[0]
+        if isinstance(self._inputs_struct, dict):
+            inputs = {k: t for k, t in self._inputs_struct.items() if id(t) in needed}
         output = self.output[task]
-        return MultiTaskModel(inputs, {task: output}, name=f"{self.name}_{task}")
+        with warnings.catch_warnings():
+            # Of keys that are not their tensors' names Keras has warned when this model was made.
+            warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
+            return MultiTaskModel(inputs, {task: output}, name=f"{self.name}_{task}")
 
     def shared_variables(self) -> list[keras.Variable]:
         """The trainable variables of layers that two or more tasks depend on."""
@@ -401,3 +407,17 @@ def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
         v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables
     ]
     return list({id(v): v for v in found}.values())
+
+
+def _declare_functional(cls: type) -> None:
+    """Makes Keras save, load and clone `cls` as the functional model that it is.
+
+    Keras compares constructors to tell, and its own shows as `(*args, **kwargs)` in some releases
+    (3.12 is one): there, ours is declared the same, with the `self` that Keras counts on.
+    """
+    functional: Any = next(base for base in cls.__mro__ if base.__name__ == "Functional")
+    if "outputs" not in inspect.getfullargspec(functional.__init__).args:
+        shown = inspect.signature(functional.__init__, follow_wrapped=False)
+        itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        ours: Any = MultiTaskModel.__init__
+        ours.__signature__ = shown.replace(parameters=[itself, *shown.parameters.values()])

@@ -21,6 +21,7 @@ def heads(*kinds):
         (lambda: heads(tasks.Binary("a"), tasks.Binary("a")), r"'a' is given 2 times"),
         (lambda: heads(tasks.Binary("features")), r"name of an input"),
         (lambda: tasks.Binary("a/b"), r"'a/b' cannot be used in a SavedModel"),
+        (lambda: tasks.Binary("signatures"), r"'signatures' is taken in every SavedModel"),
         (lambda: heads(), r"at least one task"),
         (lambda: tasks.MultiClass("a", classes=["x", "x"]), r"at least two different names"),
         (lambda: tasks.Binary("a", classes=["x", "y", "z"]), r"expected two, negative first"),
@@ -168,7 +169,7 @@ def test_a_tabular_encoder_takes_missing_values_where_others_refuse_them():
     model = keras_mtl.build_model(encoder, [tasks.Binary("buys")])
     model.compile("sgd")
     labels = {"buys": np.array([0, 1, 1, 0])}
-    history = model.fit({k: v for k, v in table.items()}, labels, verbose=0).history
+    history = model.fit(table, labels, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     infinite = {**table, "age": np.array([30.0, np.inf, 50.0, 40.0])}
     with pytest.raises(ValueError, match="Input 'age' has inf in row 1"):

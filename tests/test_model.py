@@ -1,5 +1,7 @@
 """MultiTaskModel: the same numbers as stock Keras, and what stock Keras cannot do."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -307,3 +309,46 @@ def test_outputs_described_by_tasks_keep_their_values_and_can_be_judged():
     right = np.mean(plain.predict(x, verbose=0).argmax(-1) == y["a_kind"])
     assert report["a_kind"]["accuracy"] == pytest.approx(right)
     assert ops.shape(out) == (None, 3)
+
+
+def test_one_hot_labels_are_missing_by_the_row(rng):
+    """A row of NaN under categorical cross-entropy is left out of loss, step and accuracy."""
+    x, y = rows(32)
+    one_hot = np.eye(3, dtype="float32")[y["a_kind"]]
+    gone = np.arange(32) % 4 == 0
+    masked = np.where(gone[:, None], np.nan, one_hot)
+    found = []
+    for inputs, labels in ((x, masked), (x[~gone], one_hot[~gone])):
+        model = functional()
+        model.compile(
+            keras.optimizers.SGD(0.5),
+            loss={"a_kind": "categorical_crossentropy"},
+            metrics={"a_kind": "accuracy"},
+        )
+        logs = model.train_on_batch(inputs, {"a_kind": labels}, return_dict=True)
+        found.append((logs, model.get_layer("a_kind").kernel.numpy()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5)
+
+
+def test_one_task_of_a_model_whose_input_keys_are_not_the_layers_names(rng):
+    inputs = {"key": keras.Input((2,), name="layer"), "other": keras.Input((1,), name="more")}
+    outputs = {
+        "a": keras.layers.Dense(1)(inputs["key"]),
+        "b": keras.layers.Dense(1)(inputs["other"]),
+    }
+    with pytest.warns(UserWarning, match="all keys in the dict must match"):
+        model = keras_mtl.MultiTaskModel(inputs, outputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = model.task_model("a")
+    x = {"key": rng.normal(size=(3, 2)).astype("float32"), "other": np.zeros((3, 1), "float32")}
+    whole = model.predict(x, verbose=0)["a"]
+    np.testing.assert_array_equal(alone.predict({"key": x["key"]}, verbose=0)["a"], whole)
+
+
+def test_a_text_of_one_word_is_pooled_without_a_word():
+    from keras_mtl.tasks import SequencePooling
+
+    one = np.ones((2, 1, 3), "float32")
+    np.testing.assert_allclose(SequencePooling()(one), one[:, 0])

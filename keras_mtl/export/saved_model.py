@@ -14,8 +14,6 @@ from keras_mtl.export._labels_file import label_table
 from keras_mtl.export._versions import write_version
 
 _DEFAULT, _LABELS = "serving_default", "serving_labels"
-# "signatures" is an attribute of every SavedModel.
-_TAKEN = (_DEFAULT, _LABELS, "signatures")
 
 
 def saved_model(model: Any, folder: Any, *, keep: int | None = None) -> pathlib.Path:
@@ -40,7 +38,7 @@ def saved_model(model: Any, folder: Any, *, keep: int | None = None) -> pathlib.
 
     Raises:
         TypeError: If `model` is no multi-task model.
-        ValueError: If `keep` is not positive, or a task has the name of another signature.
+        ValueError: If `keep` is not positive.
         OSError: If the folder cannot be written; nothing is left in it.
     """
     names = getattr(model, "task_names", None)
@@ -51,12 +49,6 @@ def saved_model(model: Any, folder: Any, *, keep: int | None = None) -> pathlib.
         )
     if keep is not None and keep < 1:
         raise ValueError(f"`keep` is {keep}; expected at least 1, or None to keep every version.")
-    for name in names:
-        if name in _TAKEN:
-            raise ValueError(
-                f"Task {name!r} cannot have a signature of its own in a SavedModel, where the names "
-                f"{list(_TAKEN)} are taken; build the model with another name for this task."
-            )
     return write_version(folder, lambda path: _write(model, path), keep)
 
 

@@ -120,7 +120,10 @@ class SequencePooling(keras.layers.Layer):
         points = ops.cast(self.point(self.project(inputs)), "float32")
         if keep is not None:
             points = ops.where(keep, points, -1e9)
-        return ops.sum(inputs * ops.cast(ops.softmax(points, axis=1), inputs.dtype), axis=1)
+        # Not `ops.softmax`, which takes a text of one word for a mistake.
+        shares = ops.exp(points - ops.max(points, axis=1, keepdims=True))
+        shares = shares / ops.sum(shares, axis=1, keepdims=True)
+        return ops.sum(inputs * ops.cast(shares, inputs.dtype), axis=1)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

@@ -100,6 +100,6 @@ def test_what_cannot_be_learnt_from_is_refused(make, message):
 
 
 def test_text_labels_are_refused_with_the_mend():
-    with pytest.raises(TypeError, match="use data.from_frame"):
+    with pytest.raises(TypeError, match=r"use data.from_frame"):
         Examples({"x": [1.0, 2.0]}, {"y": ["yes", "no"]})
     assert len(Examples({"x": [1.0, np.nan]}, {}, allow_nan=True)) == 2

@@ -77,7 +77,7 @@ def test_missing_shards_and_schemas_are_told(rows, tmp_path):
     schema.write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
         read_tfrecords(tmp_path / "t")
-    with pytest.raises(ValueError, match="has no schema.json"):
+    with pytest.raises(ValueError, match=r"has no schema.json"):
         read_tfrecords(tmp_path)
 
 

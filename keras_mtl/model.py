@@ -1,5 +1,6 @@
 """The model: a functional `keras.Model` that knows its tasks by name."""
 
+import functools
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
@@ -83,12 +84,16 @@ class MultiTaskModel(keras.Model):
         for task in tasks:
             if not isinstance(outputs[task.name]._keras_history.operation, Prediction):
                 outputs[task.name] = Prediction(task, scores=False)(outputs[task.name])
+        _declare_functional()
         super().__init__(inputs, outputs, name=name, **kwargs)
-        _declare_functional(type(self))
         self._graph = TaskGraph(inputs, outputs)
         self._task_names = tuple(outputs)
         self._joint = JointLoss(self.task_names)
         self._seeds = SeedStates(self._seed_states)
+        # Keras 3.12 does not take note of what a functional model is given after its graph.
+        for part in (self._joint, self._seeds):
+            if all(part is not layer for layer in self._layers):
+                self._layers.append(part)
         self.task_losses: dict[str, TaskLoss] = {}
         self._task_metrics: TaskMetrics | None = None
         self._multipliers: Mapping[str, float] = {}
@@ -223,6 +228,11 @@ class MultiTaskModel(keras.Model):
             },
         }.items():
             object.__setattr__(self, attribute, value)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        _declare_functional()
+        return super().from_config(config, custom_objects=custom_objects)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -409,13 +419,16 @@ def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
     return list({id(v): v for v in found}.values())
 
 
-def _declare_functional(cls: type) -> None:
-    """Makes Keras save, load and clone `cls` as the functional model that it is.
+@functools.cache
+def _declare_functional() -> None:
+    """Makes Keras save, load and clone `MultiTaskModel` as the functional model that it is.
 
     Keras compares constructors to tell, and its own shows as `(*args, **kwargs)` in some releases
     (3.12 is one): there, ours is declared the same, with the `self` that Keras counts on.
     """
-    functional: Any = next(base for base in cls.__mro__ if base.__name__ == "Functional")
+    x = keras.Input((), name="x")
+    y = keras.layers.Identity(name="y")(x)
+    functional: Any = type(keras.Model(x, y, name="functional"))
     if "outputs" not in inspect.getfullargspec(functional.__init__).args:
         shown = inspect.signature(functional.__init__, follow_wrapped=False)
         itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -46,8 +46,8 @@ def build_model(
     ...     [tasks.Binary("sold"), tasks.Regression("price", units="EUR")],
     ... )
     >>> model.compile("adam", loss_weights={"sold": 0.3, "price": 0.7})
-    >>> [tuple(shape) for shape in model.output_shape.values()]
-    [(None, 1), (None, 1)]
+    >>> {name: output.shape for name, output in model.output.items()}
+    {'sold': (None, 1), 'price': (None, 1)}
     """
     for task in tasks:
         if not isinstance(task, Task):

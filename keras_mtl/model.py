@@ -1,6 +1,5 @@
 """The model: a functional `keras.Model` that knows its tasks by name."""
 
-import functools
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from keras_mtl._door import (
     training_labels,
 )
 from keras_mtl._epochs import EpochClock, with_clock
+from keras_mtl._functional import declare_functional, note_parts
 from keras_mtl._graph import TaskGraph
 from keras_mtl._losses import TaskLoss, class_weight_table
 from keras_mtl._metrics import TaskMetrics
@@ -84,16 +84,13 @@ class MultiTaskModel(keras.Model):
         for task in tasks:
             if not isinstance(outputs[task.name]._keras_history.operation, Prediction):
                 outputs[task.name] = Prediction(task, scores=False)(outputs[task.name])
-        _declare_functional()
+        declare_functional(MultiTaskModel)
         super().__init__(inputs, outputs, name=name, **kwargs)
         self._graph = TaskGraph(inputs, outputs)
         self._task_names = tuple(outputs)
         self._joint = JointLoss(self.task_names)
         self._seeds = SeedStates(self._seed_states)
-        # Keras 3.12 does not take note of what a functional model is given after its graph.
-        for part in (self._joint, self._seeds):
-            if all(part is not layer for layer in self._layers):
-                self._layers.append(part)
+        note_parts(self, self._joint, self._seeds)
         self.task_losses: dict[str, TaskLoss] = {}
         self._task_metrics: TaskMetrics | None = None
         self._multipliers: Mapping[str, float] = {}
@@ -231,7 +228,7 @@ class MultiTaskModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        _declare_functional()
+        declare_functional(MultiTaskModel)
         return super().from_config(config, custom_objects=custom_objects)
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -417,20 +414,3 @@ def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
         v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables
     ]
     return list({id(v): v for v in found}.values())
-
-
-@functools.cache
-def _declare_functional() -> None:
-    """Makes Keras save, load and clone `MultiTaskModel` as the functional model that it is.
-
-    Keras compares constructors to tell, and its own shows as `(*args, **kwargs)` in some releases
-    (3.12 is one): there, ours is declared the same, with the `self` that Keras counts on.
-    """
-    x = keras.Input((), name="x")
-    y = keras.layers.Identity(name="y")(x)
-    functional: Any = type(keras.Model(x, y, name="functional"))
-    if "outputs" not in inspect.getfullargspec(functional.__init__).args:
-        shown = inspect.signature(functional.__init__, follow_wrapped=False)
-        itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        ours: Any = MultiTaskModel.__init__
-        ours.__signature__ = shown.replace(parameters=[itself, *shown.parameters.values()])

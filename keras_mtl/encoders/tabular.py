@@ -152,6 +152,8 @@ class Tabular(Encoder):
 
     def build(self, input_shape: Any) -> None:
         width = 2 * len(self.numeric) + self.embedding * len(self.categorical)
+        for lookup in self.lookups:
+            lookup.build((None,))
         if self.table is not None:
             self.table.build((None, len(self.categorical)))
         shape: tuple[int | None, ...] = (None, width)

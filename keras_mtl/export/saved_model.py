@@ -63,6 +63,10 @@ def _write(model: Any, path: pathlib.Path) -> None:
     }
     archive = keras.export.ExportArchive()
     archive.track(model)
+    for layer in model._flatten_layers(include_self=False):
+        # Lookup tables: Keras 3.12 does not find those that a layer holds in a list.
+        if layer.built and not layer.variables:
+            archive.track(layer)
     # The first endpoint is the default one, so this comes first.
     archive.add_endpoint(_DEFAULT, _answers(model, names), [specs])
     for task in model.task_names:

@@ -212,6 +212,31 @@ def test_other_batches_and_lengths_are_answered(songs):
             np.testing.assert_allclose(answer, expected[name], atol=1e-5)
 
 
+def test_the_columns_of_a_table_are_looked_up_where_it_is_served(tmp_path):
+    table = {
+        "age": np.array([20.0, np.nan]),
+        "job": np.array(["cook", "?"]),
+        "town": np.array([3, 9]),
+    }
+    encoder = keras_mtl.encoders.Tabular(
+        {
+            "age": {"kind": "numeric", "mean": 30.0, "variance": 4.0},
+            "job": {"kind": "categorical", "vocabulary": ["cook", "judge"]},
+            "town": {"kind": "categorical", "vocabulary": [3, 5]},
+        },
+        units=[4],
+    )
+    model = keras_mtl.build_model(encoder, [tasks.Binary("buys")])
+    path = export.saved_model(model, tmp_path / "m")
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    answers = served(
+        age=tf.constant(table["age"], "float32"),
+        job=tf.constant(table["job"]),
+        town=tf.constant(table["town"], "int64"),
+    )
+    np.testing.assert_allclose(answers["buys"], model.predict(table, verbose=0)["buys"], atol=1e-6)
+
+
 @pytest.mark.parametrize("signature", ["serving_default", "serving_labels"])
 def test_saved_model_cli_runs_it(songs, tmp_path, signature):
     words = "tokens=" + json.dumps(SONGS.tolist()).replace('"', "'")

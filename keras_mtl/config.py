@@ -84,24 +84,34 @@ class _Classes(_Task):
 
 
 class BinaryConfig(_Classes):
+    """One of two classes: `keras_mtl.tasks.Binary`."""
+
     kind: Literal["binary"]
 
 
 class MultiClassConfig(_Classes):
+    """One of several classes: `keras_mtl.tasks.MultiClass`."""
+
     kind: Literal["multi_class"]
 
 
 class MultiLabelConfig(_Classes):
+    """Any number of classes at once: `keras_mtl.tasks.MultiLabel`."""
+
     kind: Literal["multi_label"]
 
 
 class OrdinalConfig(_Task):
+    """Classes in an order: `keras_mtl.tasks.Ordinal`."""
+
     kind: Literal["ordinal"]
     classes: list[str] | int | None = None
     class_weight: Literal["balanced"] | dict[str, float] | None = None
 
 
 class RegressionConfig(_Task):
+    """Numbers: `keras_mtl.tasks.Regression`."""
+
     kind: Literal["regression"]
     dimensions: int | list[str] = 1
     loss: Literal["mse", "mae", "huber"] = "mse"
@@ -110,6 +120,8 @@ class RegressionConfig(_Task):
 
 
 class TaggingConfig(_Classes):
+    """A tag for each token: `keras_mtl.tasks.SequenceTagging`."""
+
     kind: Literal["sequence_tagging"]
     decoder: Literal["softmax", "crf"] = "softmax"
 
@@ -126,6 +138,8 @@ TaskConfig = Annotated[
 
 
 class DenseEncoder(_Part):
+    """Rows of numbers: `keras_mtl.encoders.Dense`."""
+
     kind: Literal["dense"]
     units: list[int] = [128, 128]
     activation: str = "relu"
@@ -133,6 +147,8 @@ class DenseEncoder(_Part):
 
 
 class TabularEncoder(_Part):
+    """Named columns: `keras_mtl.encoders.Tabular`, inferred from the training rows."""
+
     kind: Literal["tabular"]
     units: list[int] = [128, 64]
     embedding: int = Field(8, gt=0)
@@ -141,6 +157,8 @@ class TabularEncoder(_Part):
 
 
 class TextEncoder(_Part):
+    """Sentences of tokens: `keras_mtl.encoders.Text`; `reader` is its `kind`."""
+
     kind: Literal["text"]
     reader: Literal["bilstm", "cnn", "transformer"] = "bilstm"
     units: int = Field(256, gt=0)
@@ -150,6 +168,8 @@ class TextEncoder(_Part):
 
 
 class ImageEncoder(_Part):
+    """Pictures: `keras_mtl.encoders.Image`; `network` is its `kind`."""
+
     kind: Literal["image"]
     network: str = "cnn"
     filters: list[int] = [32, 64]
@@ -163,12 +183,16 @@ EncoderConfig = Annotated[
 
 
 class EarlyStoppingConfig(_Part):
+    """When to stop: `keras_mtl.callbacks.EarlyStopping`."""
+
     monitor: str | list[str] = "val_loss"
     mode: Literal["all", "any"] = "all"
     patience: int = Field(3, ge=0)
 
 
 class TrainingConfig(_Part):
+    """How the model is compiled and fitted."""
+
     epochs: int = Field(10, gt=0)
     batch_size: int = Field(64, gt=0)
     optimizer: str = "adam"
@@ -184,6 +208,8 @@ class TrainingConfig(_Part):
 
 
 class OutputConfig(_Part):
+    """The files that a run writes; None writes none."""
+
     model: str = "model.keras"
     logs: str | None = None
     report: str | None = None

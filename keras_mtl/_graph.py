@@ -1,5 +1,6 @@
 """How a functional model's layers belong to its tasks."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,12 +29,70 @@ class TaskGraph:
                 if layer.scores:
                     scores[name] = _arguments(tensor)[0]
             self._layers[name] = _ancestors(tensor)
+        self._inputs, self._outputs = inputs, dict(outputs)
         self.scores = scores
         # A plain container, so that Keras does not take the step's graph for a layer of the model.
         self.step = None
         if any(scores[name] is not outputs[name] for name in outputs):
             both = {name: [scores[name], outputs[name]] for name in outputs}
             self.step = keras.Model(inputs, both, name="step")
+
+    def features(self, x: Any, *, training: bool) -> list[Any]:
+        """The shared representation: what the shared layers hand to layers of single tasks."""
+        return keras.tree.flatten(self._halves[0](x, training=training))
+
+    def from_features(self, features: Sequence[Any], x: Any, *, training: bool) -> dict[str, Any]:
+        """The scores and the served output of each task, from what `features` gave."""
+        _, heads, read = self._halves
+        given = keras.tree.flatten(x)
+        tensors = [*features, *(given[i] for i in read)]
+        masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
+        # Not called as a layer, which would take the masks off.
+        answers = keras.tree.flatten(heads.call(tensors, training=training, mask=masks))
+        found = dict(zip(self._answers, answers, strict=True))
+        return {n: [found[id(self.scores[n])], found[id(self._outputs[n])]] for n in self._outputs}
+
+    @functools.cached_property
+    def _answers(self) -> dict[int, Any]:
+        """The scores and the served outputs, each once."""
+        return {id(t): t for t in [*self.scores.values(), *self._outputs.values()]}
+
+    @functools.cached_property
+    def _halves(self) -> tuple[keras.Model, keras.Model, list[int]]:
+        """The trunk, the heads, and which inputs the heads read; the layers are the model's own."""
+        every = {id(x) for layers in self._layers.values() for x in layers}
+        shared = {id(x) for x in self.shared_layers()}
+        own = every - shared
+        found: dict[int, Any] = {}
+        waiting = list(self._answers.values())
+        while waiting:
+            tensor = waiting.pop()
+            operation = tensor._keras_history.operation
+            if id(operation) in own:
+                waiting.extend(_arguments(tensor))
+            else:
+                found[id(tensor)] = tensor
+        inputs = keras.tree.flatten(self._inputs)
+        read = [i for i, tensor in enumerate(inputs) if found.pop(id(tensor), None) is not None]
+        atop = [name for name, t in self._outputs.items() if id(t) in found]
+        if atop or not found:
+            raise ValueError(
+                "gradients='features' balances what the tasks share, but "
+                + (
+                    f"the tasks {atop} have no layer of their own"
+                    if atop
+                    else "no two tasks share a layer"
+                )
+                + "; use gradients='parameters'."
+            )
+        cut = list(found.values())
+        return (
+            keras.Model(self._inputs, cut, name="trunk"),
+            keras.Model(
+                [*cut, *(inputs[i] for i in read)], list(self._answers.values()), name="heads"
+            ),
+            read,
+        )
 
     def own_layers(self, task: str) -> list[keras.layers.Layer]:
         """The layers that lead to this task's output and to no other's."""

@@ -79,25 +79,14 @@ class JointLoss(keras.layers.Layer):
 
     def total(self, losses: Mapping[str, Any], step: Any) -> Any:
         """The alpha-weighted joint loss that is reported, `()`, whatever the balancer."""
-        alphas = self.current(step)
-        weighted = [losses[name] * alphas[name] for name in losses]
+        weighted = self.weighted(losses, step)
         # Added one after the other as stock Keras does, so that the bits are the same.
         return sum(weighted[1:], weighted[0])
 
-    def combine(self, losses: Mapping[str, Any], counts: Mapping[str, Any], step: Any) -> Any:
-        """The scalar to minimise.
-
-        Args:
-            losses: The scalar loss of each trained task, before alpha.
-            counts: How many labels each of them is a mean over, in this replica's batch.
-            step: The optimizer's step, for schedules.
-        """
-        if self.balancer is None:
-            return self.total(losses, step)
+    def weighted(self, losses: Mapping[str, Any], step: Any) -> list[Any]:
+        """The loss of each trained task times its alpha at optimizer step `step`."""
         alphas = self.current(step)
-        weighted = [losses[name] * alphas[name] for name in losses]
-        present = ops.stack([counts[name] > 0 for name in losses])
-        return self.balancer.joint(ops.stack(weighted), present)
+        return [losses[name] * alphas[name] for name in losses]
 
     def load_own_variables(self, store: Any) -> None:
         # A weights file of a stock Keras model holds no alphas: keep the ones that are set.

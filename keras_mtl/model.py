@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -249,28 +249,49 @@ class MultiTaskModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-
-        def objective() -> tuple[Any, Any]:
-            scalar, seen = self._forward(x, y, sample_weight, training=True)
-            return self.optimizer.scale_loss(scalar), seen
-
         variables = self.trainable_variables
         if not self.optimizer.built:
             self.optimizer.build(variables)
-        gradients, seen = _gradients.backward(objective, variables)
+        if self.balancer is None:
+
+            def objective() -> tuple[Any, Any]:
+                seen = self._forward(x, y, sample_weight, training=True)
+                return self.optimizer.scale_loss(seen.joint), seen
+
+            gradients, seen = _gradients.backward(objective, variables)
+        else:
+            gradients, seen = self._balanced(x, y, sample_weight, variables)
         _gradients.apply(self.optimizer, gradients, variables, self._multipliers)
-        return self._record(x, *seen)
+        return self._record(x, seen)
+
+    def _balanced(self, x: Any, y: Any, sample_weight: Any, variables: Any) -> tuple[Any, Any]:
+        def objective(features: Any) -> _gradients.Terms:
+            seen = self._forward(x, y, sample_weight, training=True, features=features)
+            losses = self._joint.weighted(seen.losses, self.optimizer.iterations)
+            return _gradients.Terms(losses, list(seen.counts.values()), seen.extra, seen)
+
+        def trunk() -> Any:
+            return self._graph.features(inputs_in(self._inputs_struct, x), training=True)
+
+        by_features = self.balancer.needs != "losses" and self.balancer.gradients == "features"
+        return _gradients.balanced(
+            objective,
+            trunk if by_features else None,
+            variables,
+            self.balancer,
+            self.optimizer.scale_loss(ops.ones((), "float32")),
+        )
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        _, seen = self._forward(x, y, sample_weight, training=False)
-        return self._record(x, *seen)
+        return self._record(x, self._forward(x, y, sample_weight, training=False))
 
-    def _forward(self, x: Any, y: Any, sample_weight: Any, *, training: bool) -> tuple[Any, Any]:
-        """The scalar to minimise, and all that is recorded of the step."""
+    def _forward(
+        self, x: Any, y: Any, sample_weight: Any, *, training: bool, features: Any = None
+    ) -> "_Seen":
         labels = by_task("labels", y, self.task_names)
         weights = by_task("sample_weight", sample_weight, self.task_names)
-        scores, served = self._run(inputs_in(self._inputs_struct, x), training)
+        scores, served = self._run(inputs_in(self._inputs_struct, x), training, features)
         losses, counts = {}, {}
         for name, loss in self.task_losses.items():
             if labels.get(name) is None:
@@ -291,42 +312,45 @@ class MultiTaskModel(keras.Model):
                 losses[name] = counts[name] = ops.zeros((), "float32")
         losses = {name: losses[name] for name in self.task_losses}
         counts = {name: counts[name] for name in self.task_losses}
-        step = self.optimizer.iterations if self.optimizer is not None else 0
-        joint = self._joint.total(losses, step)
-        scalar = self._joint.combine(losses, counts, step) if training else joint
-        extra = [self._aggregate_additional_loss(loss) for loss in self.losses]
-        if extra:
-            scalar, joint = ops.sum([scalar, *extra]), ops.sum([joint, *extra])
-        return scalar, (labels, weights, served, losses, counts, joint)
+        joint = self._joint.total(
+            losses, 0 if self.optimizer is None else self.optimizer.iterations
+        )
+        added = [self._aggregate_additional_loss(loss) for loss in self.losses]
+        extra = ops.sum(added) if added else None
+        if added:
+            joint = ops.sum([joint, *added])
+        return _Seen(labels, weights, served, losses, counts, extra, joint)
 
     def predict_step(self, data: Any) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(inputs_in(self._inputs_struct, x), training=False)
 
-    def _run(self, x: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self._graph.step is None:
+    def _run(self, x: Any, training: bool, features: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if features is not None:
+            both = self._graph.from_features(features, x, training=training)
+        elif self._graph.step is not None:
+            both = self._graph.step(x, training=training)
+        else:
             served = self(x, training=training)
             return served, served
-        both = self._graph.step(x, training=training)
         scores = {name: pair[0] for name, pair in both.items()}
         return scores, {name: pair[1] for name, pair in both.items()}
 
-    def _record(
-        self, x: Any, labels: Any, weights: Any, served: Any, losses: Any, counts: Any, joint: Any
-    ) -> dict[str, Any]:
+    def _record(self, x: Any, seen: "_Seen") -> dict[str, Any]:
         rows = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
         # Each replica's loss is its share of the whole.
         replicas = _gradients.replicas()
-        self._loss_tracker.update_state(joint * replicas if replicas > 1 else joint, rows)
+        self._loss_tracker.update_state(seen.joint * replicas if replicas > 1 else seen.joint, rows)
         assert self._task_metrics is not None
         self._task_metrics.update_losses(
-            [losses[name] * replicas if replicas > 1 else losses[name] for name in losses],
-            list(counts.values()),
+            [loss * replicas if replicas > 1 else loss for loss in seen.losses.values()],
+            list(seen.counts.values()),
         )
         for name, loss in self.task_losses.items():
-            if labels.get(name) is not None:
+            labels = seen.labels.get(name)
+            if labels is not None:
                 self._task_metrics.update_task(
-                    name, labels[name], served[name], loss.present(labels[name]), weights.get(name)
+                    name, labels, seen.served[name], loss.present(labels), seen.weights.get(name)
                 )
         return self.get_metrics_result()
 
@@ -407,6 +431,18 @@ class MultiTaskModel(keras.Model):
         if not same:
             # The weights are constants of the compiled step.
             self.train_function = None
+
+
+class _Seen(NamedTuple):
+    """What a forward pass found, by task: labels, weights, outputs, losses, labels counted."""
+
+    labels: Mapping[str, Any]
+    weights: Mapping[str, Any]
+    served: Mapping[str, Any]
+    losses: Mapping[str, Any]
+    counts: Mapping[str, Any]
+    extra: Any
+    joint: Any
 
 
 def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:

@@ -1,33 +1,58 @@
-"""How K losses are traded against each other.
+"""How K losses and K gradients are traded against each other.
 
 A balancer is a Keras layer with few variables of its own, saved and checkpointed with the model.
-Every vector is `(K,)`, in the order of the model's tasks, and holds the losses after their alphas.
+Every vector is `(K,)`, in the order of the model's tasks, and losses are taken after their alphas.
 
-`LossBalancer`: one backward pass. Write `task_weights(losses (K,)) -> (K,)`, constants for the backward
-pass, or `objective(losses (K,), present (K,)) -> ()` where the method states a scalar of its own.
+`LossBalancer`, one backward pass: write `task_weights(losses (K,)) -> (K,)`, constants for the
+backward pass, or `objective(losses (K,), present (K,)) -> ()` where the method states a scalar of its
+own. `GramianBalancer`, K backward passes: write `task_weights(gramian (K, K), losses (K,),
+present (K,)) -> (K,)`. `GradientBalancer`, K backward passes: write
+`combine(gradients (K, ...), present (K,)) -> (...)`, a variable at a time.
 
 To add one: a file named after the method, with a pure function and a thin final class; a test file
-of the same name; one line below. `names()` and the contract tests find it by that line.
+of the same name; one line below. The file's name is the method's, `names()` and the contract tests
+find it by that line.
 """
 
+import inspect
 from typing import Any
 
 import keras
 
 from keras_mtl._names import nearest
-from keras_mtl.balancing._balancer import Balancer, LossBalancer
-from keras_mtl.balancing.dwa import DWA
-from keras_mtl.balancing.equal import Equal
-from keras_mtl.balancing.rlw import RLW
-from keras_mtl.balancing.static import Static
-from keras_mtl.balancing.uncertainty import Uncertainty
+from keras_mtl.balancing._balancer import Balancer as Balancer
+from keras_mtl.balancing._gradient_balancer import GradientBalancer as GradientBalancer
+from keras_mtl.balancing._gramian_balancer import GramianBalancer as GramianBalancer
+from keras_mtl.balancing._loss_balancer import LossBalancer as LossBalancer
+from keras_mtl.balancing.aligned_mtl import AlignedMTL as AlignedMTL
+from keras_mtl.balancing.cagrad import CAGrad as CAGrad
+from keras_mtl.balancing.config import ConFIG as ConFIG
+from keras_mtl.balancing.dualproj import DualProj as DualProj
+from keras_mtl.balancing.dwa import DWA as DWA
+from keras_mtl.balancing.equal import Equal as Equal
+from keras_mtl.balancing.fairgrad import FairGrad as FairGrad
+from keras_mtl.balancing.gls import GLS as GLS
+from keras_mtl.balancing.graddrop import GradDrop as GradDrop
+from keras_mtl.balancing.gradnorm import GradNorm as GradNorm
+from keras_mtl.balancing.gradvac import GradVac as GradVac
+from keras_mtl.balancing.imtl_g import IMTLG as IMTLG
+from keras_mtl.balancing.imtl_l import IMTLL as IMTLL
+from keras_mtl.balancing.krum import Krum as Krum
+from keras_mtl.balancing.mgda import MGDA as MGDA
+from keras_mtl.balancing.nash_mtl import NashMTL as NashMTL
+from keras_mtl.balancing.pcgrad import PCGrad as PCGrad
+from keras_mtl.balancing.rlw import RLW as RLW
+from keras_mtl.balancing.sign_agreement import SignAgreement as SignAgreement
+from keras_mtl.balancing.static import Static as Static
+from keras_mtl.balancing.stch import STCH as STCH
+from keras_mtl.balancing.trimmed_mean import TrimmedMean as TrimmedMean
+from keras_mtl.balancing.uncertainty import Uncertainty as Uncertainty
+from keras_mtl.balancing.upgrad import UPGrad as UPGrad
 
 _BALANCERS: dict[str, type[Balancer]] = {
-    "dwa": DWA,
-    "equal": Equal,
-    "rlw": RLW,
-    "static": Static,
-    "uncertainty": Uncertainty,
+    found.__module__.rpartition(".")[2]: found
+    for found in list(globals().values())
+    if inspect.isclass(found) and issubclass(found, Balancer) and "._" not in found.__module__
 }
 
 
@@ -59,8 +84,3 @@ def get(identifier: Any) -> Balancer | None:
         f"`balancer` must be a name, a keras_mtl.balancing object or None, but came as "
         f"{identifier!r} of type {type(identifier).__name__}."
     )
-
-
-__all__ = [
-    "DWA", "RLW", "Balancer", "Equal", "LossBalancer", "Static", "Uncertainty", "get", "names",
-]  # fmt: skip

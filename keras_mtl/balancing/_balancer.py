@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 
 class Balancer(keras.layers.Layer, abc.ABC):
-    """Trades K task losses against each other; its state is saved with the model.
+    """Trades K tasks against each other; its state is saved with the model.
 
     Attributes:
+        needs: What a step must give it: "losses", "gramian" or "gradients".
         task_names: The K tasks, once bound to a model.
+        last_weights: The weight of each task at the last step, `(K,)`, for whoever watches.
     """
 
+    needs: str
     task_names: list[str]
 
     def __init__(self, **kwargs: Any):
@@ -35,42 +37,30 @@ class Balancer(keras.layers.Layer, abc.ABC):
         if not self.task_names:
             self.task_names = list(task_names)
             self.make_state(len(self.task_names))
+            self.last_weights = self.vector("last_weights", "ones")
         # Keras loads the state of built layers only.
         self.built = True
 
     def make_state(self, k: int) -> None:
-        """Makes the variables of K tasks, with `add_weight`."""
+        """Makes the variables of K tasks, with `vector` or `add_weight`."""
+
+    def vector(self, name: str, initializer: Any = "zeros", trainable: bool = False) -> Any:
+        """A variable with a number for each task, `(K,)`."""
+        return self.add_weight(
+            shape=(len(self.task_names),),
+            initializer=initializer,
+            trainable=trainable,
+            dtype="float32",
+            name=name,
+        )
 
     def on_epoch_end(self) -> None:
         """Called by `fit` after each training epoch."""
 
-    @abc.abstractmethod
-    def joint(self, losses: Any, present: Any) -> Any:
-        """The scalar whose gradient is the balanced one.
-
-        Args:
-            losses: `(K,)`, the tasks' losses after alpha; 0 where a task has no label in the batch.
-            present: `(K,)` booleans, which tasks have labels in the batch.
-        """
-
-
-class LossBalancer(Balancer):
-    """A balancer that needs the K losses alone, and one backward pass.
-
-    Write `task_weights` (a layer has `weights` of its own), or `objective` where the method states
-    its own scalar.
-    """
-
-    def task_weights(self, losses: Any) -> Any:
-        """The weight of each task at this step, `(K,)`, taken as constants."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must define `task_weights` or `objective`"
-        )
-
-    def objective(self, losses: Any, present: Any) -> Any:
-        """The scalar to minimise; absent tasks must not enter it."""
-        weights = ops.stop_gradient(self.task_weights(ops.stop_gradient(losses)))
-        return ops.sum(ops.where(present, weights * losses, ops.zeros_like(losses)))
-
-    def joint(self, losses: Any, present: Any) -> Any:
-        return self.objective(losses, present)
+    def load_own_variables(self, store: Any) -> None:
+        # Release 0.1.0 kept no `last_weights`, which are the last to be made.
+        last = str(len(self._trainable_variables) + len(self._non_trainable_variables) - 1)
+        names = list(store.keys())
+        if self.task_names and last not in names:
+            store = {**{name: store[name] for name in names}, last: self.last_weights}
+        super().load_own_variables(store)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.balancing._balancer import LossBalancer
+from keras_mtl.balancing._loss_balancer import LossBalancer
 
 
 def dwa_weights(last: Any, before: Any, *, temperature: float) -> Any:

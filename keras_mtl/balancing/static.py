@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_mtl._names import refuse_unknown
-from keras_mtl.balancing._balancer import LossBalancer
+from keras_mtl.balancing._loss_balancer import LossBalancer
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

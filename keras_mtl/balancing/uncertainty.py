@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.balancing._balancer import LossBalancer
+from keras_mtl.balancing._loss_balancer import LossBalancer
 
 
 def uncertainty_terms(losses: Any, log_variances: Any) -> Any:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_mtl
 from keras_mtl import balancing
 from tests.models import compiled, rows
 
@@ -18,22 +19,29 @@ def balancer(request):
     return made
 
 
-def joint(balancer, losses, present=None):
+def objective(balancer, losses, present=None):
     present = np.ones(len(losses), bool) if present is None else np.array(present)
-    return float(balancer.joint(ops.convert_to_tensor(losses, "float32"), present))
+    return float(balancer.objective(ops.convert_to_tensor(losses, "float32"), present))
 
 
-def test_it_gives_a_finite_number_also_of_hard_losses(balancer):
+@pytest.fixture(params=[n for n in balancing.names() if balancing.get(n).needs == "losses"])
+def of_losses(request):
+    made = balancing.get(request.param)
+    made.bind(TASKS)
+    return made
+
+
+def test_it_gives_a_finite_number_also_of_hard_losses(of_losses):
     for losses in ([1, 2, 3], [0, 0, 0], [1e-8, 1.0, 1e8], [5, 5, 5]):
-        assert np.isfinite(joint(balancer, losses))
+        assert np.isfinite(objective(of_losses, losses))
 
 
-def test_an_absent_task_takes_no_part(balancer):
+def test_an_absent_task_takes_no_part(of_losses):
     """Whatever stands in its place, the rest counts; with nothing present it is 0."""
     keras.utils.set_random_seed(0)
-    with_zero = joint(balancer, [1.0, 0.0, 2.0], [True, False, True])
+    with_zero = objective(of_losses, [1.5, 0.0, 2.0], [True, False, True])
     assert np.isfinite(with_zero) and with_zero > 0
-    assert joint(balancer, [0.0, 0.0, 0.0], [False] * 3) == 0.0
+    assert objective(of_losses, [0.0, 0.0, 0.0], [False] * 3) == 0.0
 
 
 def test_its_config_makes_it_again(balancer):
@@ -46,26 +54,60 @@ def test_it_is_for_one_set_of_tasks(balancer):
         balancer.bind(["a", "x"])
 
 
-def test_it_trains_compiled_with_one_task_and_with_labels_missing(balancer):
-    x, y = rows(64)
-    y["a_kind"][:48] = -1
-    model = compiled(
-        optimizer=keras.optimizers.Adam(0.01), balancer=type(balancer)(), jit_compile=True
+@pytest.fixture(scope="module")
+def digits():
+    return keras_mtl.datasets.multi_digits(train=128, test=16)[0]
+
+
+def test_it_trains_two_digits_compiled_with_labels_missing_and_is_saved(balancer, digits, tmp_path):
+    keras.utils.set_random_seed(1)
+    labels = {name: values[:128].copy() for name, values in digits.labels.items()}
+    labels["left"][:32] = -1  # the whole first batch
+    images = digits.inputs["image"][:128]
+    inputs = keras.Input(images.shape[1:], name="image")
+    hidden = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(inputs))
+    outputs = {n: keras.layers.Dense(10, activation="softmax")(hidden) for n in ("left", "right")}
+    model = keras_mtl.MultiTaskModel(inputs, outputs)
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        loss="sparse_categorical_crossentropy",
+        balancer=type(balancer)(),
+        jit_compile=True,
     )
-    history = model.fit(x, y, batch_size=16, epochs=4, verbose=0, shuffle=False).history
-    assert history["loss"][-1] < history["loss"][0]
+    history = model.fit(images, labels, batch_size=32, epochs=6, verbose=0, shuffle=False).history
+    assert history["right_loss"][-1] < history["right_loss"][0]
     assert all(np.isfinite(w).all() for w in model.get_weights())
-    alone = model.task_model("a_kind")
-    alone.compile("sgd", loss="sparse_categorical_crossentropy", balancer=type(balancer)())
-    alone.fit(x[48:], {"a_kind": y["a_kind"][48:]}, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert type(loaded.balancer) is type(balancer)
+    for one, two in zip(model.balancer.variables, loaded.balancer.variables, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
-def test_no_two_balancers_are_the_same_method():
+def test_one_task_alone(balancer):
+    x, y = rows(16)
+    alone = compiled().task_model("a_kind")
+    alone.compile(
+        "sgd",
+        loss="sparse_categorical_crossentropy",
+        balancer=type(balancer)(),
+        run_eagerly=True,
+    )
+    before = [v.numpy() for v in alone.trainable_variables]
+    alone.fit(x, {"a_kind": y["a_kind"]}, verbose=0)
+    after = [v.numpy() for v in alone.trainable_variables]
+    assert all(np.isfinite(v).all() for v in after)
+    assert any((b != a).any() for b, a in zip(before, after, strict=True))
+
+
+def test_no_two_balancers_of_losses_are_the_same_method():
     """Equal and static without alphas are one by definition; all others differ on these losses."""
     found = {}
     for name in balancing.names():
         made = balancing.get(name)
         made.bind(TASKS)
+        if made.needs != "losses":
+            continue
         if name == "static":
             made.alphas = {"a": 0.5}
         if name == "dwa":
@@ -73,5 +115,7 @@ def test_no_two_balancers_are_the_same_method():
             made.before.assign([2.0, 2.0, 2.0])
         if name == "uncertainty":
             made.log_variances.assign([0.3, 0.0, -0.3])
-        found[name] = round(joint(made, [1.0, 2.0, 4.0]), 6)
+        if name == "imtl_l":
+            made.log_scales.assign([0.3, 0.0, -0.3])
+        found[name] = round(objective(made, [1.0, 2.0, 4.0]), 6)
     assert len(set(found.values())) == len(found)

@@ -17,5 +17,5 @@ def test_terms_by_hand():
 def test_an_absent_task_does_not_move_its_variance():
     made = balancing.Uncertainty(initial=1.0)
     made.bind(["a", "b"])
-    whole = made.joint(np.array([1.0, 0.0], "float32"), np.array([True, False]))
+    whole = made.objective(np.array([1.0, 0.0], "float32"), np.array([True, False]))
     np.testing.assert_allclose(float(whole), np.exp(-1) + 0.5, rtol=1e-6)

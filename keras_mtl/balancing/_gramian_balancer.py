@@ -1,0 +1,84 @@
+"""Balancers that look at the K gradients' inner products: K backward passes, combined by weights."""
+
+import abc
+from typing import Any
+
+from keras import ops
+
+from keras_mtl.balancing._balancer import Balancer
+
+_SPACES = ("parameters", "features")
+
+
+class GramianBalancer(Balancer):
+    """A balancer that needs the Gramian `G[i, j] = <g_i, g_j>` of the K gradients.
+
+    Attributes:
+        gradients: "parameters" for the gradients of the shared parameters, K backward passes;
+            "features" for those of the shared representation, one pass through the trunk.
+        stand_in: What stands in for a task that is absent from a batch, so that it has no say:
+            "apart", a gradient at right angles to all others and longer than they are, or "mean",
+            the mean of the others.
+    """
+
+    needs = "gramian"
+    stand_in = "apart"
+
+    def __init__(self, gradients: str = "parameters", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.gradients = check_space(gradients)
+
+    @abc.abstractmethod
+    def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
+        """The weight of each task's gradient at this step.
+
+        Args:
+            gramian: `(K, K)`, finite; absent tasks are stood in for.
+            losses: `(K,)`, after alpha; absent tasks have the mean of the others.
+            present: `(K,)`, 1 for a task with labels in the batch, else 0.
+
+        Returns:
+            `(K,)`; what it says of absent tasks is not used.
+        """
+
+    def weigh(self, gramian: Any, losses: Any, present: Any) -> Any:
+        """`task_weights` of the tasks that are present, and 0 for the others.
+
+        Args:
+            gramian: `(K, K)`; zero rows and columns for absent tasks.
+            losses: `(K,)`, after alpha; 0 for absent tasks.
+            present: `(K,)` booleans.
+        """
+        there = ops.cast(present, "float32")
+        count = ops.maximum(ops.sum(there), 1.0)
+        losses = ops.where(present, losses, ops.sum(there * losses) / count)
+        if self.stand_in == "mean":
+            mixing = ops.where(
+                ops.expand_dims(present, 1), ops.eye(len(self.task_names)), there / count
+            )
+            filled = ops.matmul(ops.matmul(mixing, gramian), ops.transpose(mixing))
+            weights = self.task_weights(filled, losses, there)
+            weights = ops.matmul(ops.transpose(mixing), ops.expand_dims(weights, 1))[:, 0]
+        else:
+            trace = ops.sum(ops.diagonal(gramian))
+            length = ops.where(trace > 0, 2.0 * trace, ops.ones_like(trace))
+            filled = gramian + ops.diag((1.0 - there) * length)
+            weights = self.task_weights(filled, losses, there)
+        return ops.where(present, weights, ops.zeros_like(weights))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gradients": self.gradients}
+
+
+def check_space(gradients: str) -> str:
+    """Which gradients are balanced.
+
+    Raises:
+        ValueError: If it is neither "parameters" nor "features".
+    """
+    if gradients not in _SPACES:
+        raise ValueError(
+            f"`gradients` is {gradients!r}; expected 'parameters' (of the shared layers) or "
+            "'features' (of what they give, cheaper)."
+        )
+    return gradients

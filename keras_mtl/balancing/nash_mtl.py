@@ -1,0 +1,66 @@
+"""Nash-MTL: the tasks bargain for the step."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mtl.balancing._fair import fair_weights
+from keras_mtl.balancing._gramian_balancer import GramianBalancer
+from keras_mtl.balancing._scaling import matvec
+
+
+def nash_mtl_weights(gramian: Any, present: Any, *, max_norm: float) -> Any:
+    """The positive solution of `(G / |G|_F) w = 1 / w`, shortened to a step of `max_norm`, `(K,)`."""
+    there = present * ops.expand_dims(present, 1)
+    size = ops.sqrt(ops.sum(ops.square(gramian * there)))
+    weights = present * fair_weights(gramian, alpha=1.0) * ops.sqrt(size)
+    if not max_norm:
+        return weights
+    length = ops.sqrt(ops.maximum(ops.sum(weights * matvec(gramian, weights)), 0.0))
+    return weights * (max_norm / ops.maximum(length, max_norm))
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class NashMTL(GramianBalancer):
+    """Takes the Nash bargaining solution: the step that the product of the tasks' gains is largest for.
+
+    Blind to the scale of the losses, and its step is no longer than `max_norm`.
+
+    Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, arXiv:2202.01017.
+
+    Args:
+        max_norm: The longest step before the learning rate; 0 for any length. The paper's code has 1.
+        every: The weights are found anew at every so manieth step and kept in between.
+        gradients: "parameters" or "features".
+
+    Raises:
+        ValueError: If `max_norm` is negative or `every` not positive.
+    """
+
+    def __init__(
+        self, max_norm: float = 1.0, every: int = 1, gradients: str = "parameters", **kwargs: Any
+    ):
+        super().__init__(gradients, **kwargs)
+        if max_norm < 0 or every < 1:
+            raise ValueError(
+                f"NashMTL came with `max_norm` {max_norm!r} and `every` {every!r}; expected a number "
+                "that is not negative, and a positive integer."
+            )
+        self.max_norm = float(max_norm)
+        self.every = int(every)
+
+    def make_state(self, k: int) -> None:
+        self.kept = self.vector("kept", "ones")
+        self.step = self.add_weight((), "zeros", "int32", trainable=False, name="step")
+
+    def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
+        weights = nash_mtl_weights(gramian, present, max_norm=self.max_norm)
+        if self.every > 1:
+            weights = ops.where(self.step % self.every == 0, weights, self.kept)
+            self.step.assign_add(1)
+            self.kept.assign(weights)
+        return weights
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "max_norm": self.max_norm, "every": self.every}

@@ -49,7 +49,7 @@ def backward(
 
 def balanced(
     objective: Callable[[Any], Terms],
-    trunk: Callable[[], Any] | None,
+    trunk: Callable[[], Any],
     variables: Sequence[keras.Variable],
     balancer: Any,
     scale: Any,
@@ -61,8 +61,8 @@ def balanced(
     solver sees float32 that no loss scale has touched.
 
     Args:
-        objective: Runs the model; takes what `trunk` returned.
-        trunk: Makes the shared representation, a list of tensors, if its gradients are balanced.
+        objective: Runs the model, from what `trunk` returned if that is not None.
+        trunk: Makes the shared representation, a list of tensors; run if its gradients are balanced.
         variables: What to differentiate by, the balancer's own among them.
         balancer: A `keras_mtl.balancing.Balancer`.
         scale: What the losses are scaled by in mixed precision; the gradients returned are, too.
@@ -72,9 +72,9 @@ def balanced(
     """
     if balancer.needs == "losses":
         return _one_pass(objective, variables, balancer, scale)
-    if trunk is None:
-        return _k_passes(objective, variables, balancer, scale)
-    return _k_heads(objective, trunk, variables, balancer, scale)
+    if balancer.gradients == "features":
+        return _k_heads(objective, trunk, variables, balancer, scale)
+    return _k_passes(objective, variables, balancer, scale)
 
 
 def _one_pass(objective: Any, variables: Any, balancer: Any, scale: Any) -> tuple[list[Any], Any]:

@@ -125,6 +125,14 @@ class TaskGraph:
         return bool(readers) and all(getattr(r, "accepts_missing", False) for r in readers)
 
 
+def variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
+    """The trainable variables of these layers, each once."""
+    found = [
+        v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables
+    ]
+    return list({id(v): v for v in found}.values())
+
+
 def _arguments(tensor: Any) -> list[Any]:
     history = tensor._keras_history
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,8 +20,9 @@ from keras_mtl._door import (
     training_labels,
 )
 from keras_mtl._epochs import EpochClock, with_clock
+from keras_mtl._forward import Seen, judged
 from keras_mtl._functional import declare_functional, note_parts
-from keras_mtl._graph import TaskGraph
+from keras_mtl._graph import TaskGraph, variables_of
 from keras_mtl._losses import TaskLoss, class_weight_table
 from keras_mtl._metrics import TaskMetrics
 from keras_mtl._names import check_task_names, refuse_unknown
@@ -153,12 +154,12 @@ class MultiTaskModel(keras.Model):
 
     def shared_variables(self) -> list[keras.Variable]:
         """The trainable variables of layers that two or more tasks depend on."""
-        return _variables_of(self._graph.shared_layers())
+        return variables_of(self._graph.shared_layers())
 
     def task_variables(self, task: str) -> list[keras.Variable]:
         """The trainable variables of layers that this task alone depends on."""
         refuse_unknown("task", [task], self.task_names)
-        return _variables_of(self._graph.own_layers(task))
+        return variables_of(self._graph.own_layers(task))
 
     # How it is compiled.
 
@@ -273,14 +274,8 @@ class MultiTaskModel(keras.Model):
         def trunk() -> Any:
             return self._graph.features(inputs_in(self._inputs_struct, x), training=True)
 
-        by_features = self.balancer.needs != "losses" and self.balancer.gradients == "features"
-        return _gradients.balanced(
-            objective,
-            trunk if by_features else None,
-            variables,
-            self.balancer,
-            self.optimizer.scale_loss(ops.ones((), "float32")),
-        )
+        scale = self.optimizer.scale_loss(ops.ones((), "float32"))
+        return _gradients.balanced(objective, trunk, variables, self.balancer, scale)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -288,30 +283,18 @@ class MultiTaskModel(keras.Model):
 
     def _forward(
         self, x: Any, y: Any, sample_weight: Any, *, training: bool, features: Any = None
-    ) -> "_Seen":
+    ) -> Seen:
         labels = by_task("labels", y, self.task_names)
         weights = by_task("sample_weight", sample_weight, self.task_names)
         scores, served = self._run(inputs_in(self._inputs_struct, x), training, features)
-        losses, counts = {}, {}
-        for name, loss in self.task_losses.items():
-            if labels.get(name) is None:
-                continue
-            losses[name], counts[name] = loss(
-                labels[name],
-                scores[name] if loss.reads_scores else served[name],
-                weights.get(name),
-                self._class_weight.get(name) if training else None,
-            )
-        if not losses:
-            raise ValueError(
-                f"No task has both a loss and labels; the labels are of {sorted(labels)}, the "
-                f"losses of {list(self.task_losses)}."
-            )
-        for name in self.task_losses:
-            if name not in losses:
-                losses[name] = counts[name] = ops.zeros((), "float32")
-        losses = {name: losses[name] for name in self.task_losses}
-        counts = {name: counts[name] for name in self.task_losses}
+        losses, counts = judged(
+            self.task_losses,
+            labels,
+            scores,
+            served,
+            weights,
+            self._class_weight if training else {},
+        )
         joint = self._joint.total(
             losses, 0 if self.optimizer is None else self.optimizer.iterations
         )
@@ -319,7 +302,7 @@ class MultiTaskModel(keras.Model):
         extra = ops.sum(added) if added else None
         if added:
             joint = ops.sum([joint, *added])
-        return _Seen(labels, weights, served, losses, counts, extra, joint)
+        return Seen(labels, weights, served, losses, counts, extra, joint)
 
     def predict_step(self, data: Any) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -336,7 +319,7 @@ class MultiTaskModel(keras.Model):
         scores = {name: pair[0] for name, pair in both.items()}
         return scores, {name: pair[1] for name, pair in both.items()}
 
-    def _record(self, x: Any, seen: "_Seen") -> dict[str, Any]:
+    def _record(self, x: Any, seen: Seen) -> dict[str, Any]:
         rows = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
         # Each replica's loss is its share of the whole.
         replicas = _gradients.replicas()
@@ -431,22 +414,3 @@ class MultiTaskModel(keras.Model):
         if not same:
             # The weights are constants of the compiled step.
             self.train_function = None
-
-
-class _Seen(NamedTuple):
-    """What a forward pass found, by task: labels, weights, outputs, losses, labels counted."""
-
-    labels: Mapping[str, Any]
-    weights: Mapping[str, Any]
-    served: Mapping[str, Any]
-    losses: Mapping[str, Any]
-    counts: Mapping[str, Any]
-    extra: Any
-    joint: Any
-
-
-def _variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
-    found = [
-        v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables
-    ]
-    return list({id(v): v for v in found}.values())

@@ -26,7 +26,7 @@ ALLOWED = {
 }
 FOUNDATION = {
     "_labels", "_names", "_prediction", "_gradients", "_graph", "_losses", "_metrics", "_compile",
-    "_door", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
+    "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
 }  # fmt: skip
 TENSORFLOW = {"_gradients.py", "data", "callbacks", "export"}
 

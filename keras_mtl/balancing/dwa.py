@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_mtl.balancing._epoch_means import count_in, take_means
 from keras_mtl.balancing._loss_balancer import LossBalancer
 
 
@@ -46,31 +46,21 @@ class DWA(LossBalancer):
         self.temperature = float(temperature)
 
     def make_state(self, k: int) -> None:
-        def vector(name: str) -> Any:
-            return self.add_weight(
-                shape=(k,), initializer="zeros", trainable=False, dtype="float32", name=name
-            )
-
-        self.total = vector("total")
-        self.count = vector("count")
-        self.last = vector("last")
-        self.before = vector("before")
+        self.total = self.vector("total")
+        self.count = self.vector("count")
+        self.last = self.vector("last")
+        self.before = self.vector("before")
 
     def task_weights(self, losses: Any) -> Any:
         return dwa_weights(self.last.value, self.before.value, temperature=self.temperature)
 
     def objective(self, losses: Any, present: Any) -> Any:
-        self.total.assign_add(ops.where(present, ops.stop_gradient(losses), 0.0))
-        self.count.assign_add(ops.cast(present, "float32"))
+        count_in(self.total, self.count, losses, present)
         return super().objective(losses, present)
 
     def on_epoch_end(self) -> None:
-        total, count = (ops.convert_to_numpy(v) for v in (self.total, self.count))
-        mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
         self.before.assign(self.last)
-        self.last.assign(mean)
-        for variable in (self.total, self.count):
-            variable.assign(ops.zeros_like(variable))
+        self.last.assign(take_means(self.total, self.count))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

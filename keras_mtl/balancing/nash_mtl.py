@@ -31,36 +31,20 @@ class NashMTL(GramianBalancer):
 
     Args:
         max_norm: The longest step before the learning rate; 0 for any length. The paper's code has 1.
-        every: The weights are found anew at every so manieth step and kept in between.
         gradients: "parameters" or "features".
 
     Raises:
-        ValueError: If `max_norm` is negative or `every` not positive.
+        ValueError: If `max_norm` is negative.
     """
 
-    def __init__(
-        self, max_norm: float = 1.0, every: int = 1, gradients: str = "parameters", **kwargs: Any
-    ):
+    def __init__(self, max_norm: float = 1.0, gradients: str = "parameters", **kwargs: Any):
         super().__init__(gradients, **kwargs)
-        if max_norm < 0 or every < 1:
-            raise ValueError(
-                f"NashMTL came with `max_norm` {max_norm!r} and `every` {every!r}; expected a number "
-                "that is not negative, and a positive integer."
-            )
+        if not max_norm >= 0:
+            raise ValueError(f"`max_norm` is {max_norm!r}; expected a number that is not negative.")
         self.max_norm = float(max_norm)
-        self.every = int(every)
-
-    def make_state(self, k: int) -> None:
-        self.kept = self.vector("kept", "ones")
-        self.step = self.add_weight((), "zeros", "int32", trainable=False, name="step")
 
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
-        weights = nash_mtl_weights(gramian, present, max_norm=self.max_norm)
-        if self.every > 1:
-            weights = ops.where(self.step % self.every == 0, weights, self.kept)
-            self.step.assign_add(1)
-            self.kept.assign(weights)
-        return weights
+        return nash_mtl_weights(gramian, present, max_norm=self.max_norm)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "max_norm": self.max_norm, "every": self.every}
+        return {**super().get_config(), "max_norm": self.max_norm}

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl.balancing._epoch_means import count_in, take_means
 from keras_mtl.balancing._loss_balancer import LossBalancer
 
 
@@ -21,7 +22,7 @@ def smooth_maximum(values: Any, present: Any, *, mu: float) -> Any:
 class STCH(LossBalancer):
     """Minimises a smooth maximum of the losses' logarithms, each against its value after warm-up.
 
-    For the first epochs the mean logarithm of the losses is minimised; then each loss counts
+    For the first epochs the sum of the losses' logarithms is minimised; then each loss counts
     relative to its mean over the last of these epochs (its nadir), times K.
 
     Lin, Zhang, Yang, Liu, Wang and Zhang, "Smooth Tchebycheff Scalarization for Multi-Objective
@@ -53,8 +54,7 @@ class STCH(LossBalancer):
         self.epoch = self.add_weight((), "zeros", "int32", trainable=False, name="epoch")
 
     def objective(self, losses: Any, present: Any) -> Any:
-        self.total.assign_add(ops.where(present, ops.stop_gradient(losses), 0.0))
-        self.count.assign_add(ops.cast(present, "float32"))
+        count_in(self.total, self.count, losses, present)
         logs = ops.log(ops.maximum(losses / self.nadir, 1e-20))
         warm = ops.sum(ops.where(present, logs, 0.0))
         k = len(self.task_names)
@@ -64,11 +64,9 @@ class STCH(LossBalancer):
 
     def on_epoch_end(self) -> None:
         self.epoch.assign_add(1)
+        means = take_means(self.total, self.count)
         if int(ops.convert_to_numpy(self.epoch)) == self.warmup_epochs:
-            mean = self.total / ops.maximum(self.count, 1.0)
-            self.nadir.assign(ops.where(mean > 0, mean, 1.0))
-        for variable in (self.total, self.count):
-            variable.assign(ops.zeros_like(variable))
+            self.nadir.assign(ops.where(means > 0, means, 1.0))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mu": self.mu, "warmup_epochs": self.warmup_epochs}

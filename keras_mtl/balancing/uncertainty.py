@@ -33,13 +33,8 @@ class Uncertainty(LossBalancer):
         self.initial = float(initial)
 
     def make_state(self, k: int) -> None:
-        self.log_variances = self.add_weight(
-            shape=(k,),
-            initializer=keras.initializers.Constant(self.initial),
-            trainable=True,
-            dtype="float32",
-            name="log_variances",
-        )
+        start = keras.initializers.Constant(self.initial)
+        self.log_variances = self.vector("log_variances", start, trainable=True)
 
     def task_weights(self, losses: Any) -> Any:
         return ops.exp(-self.log_variances)

@@ -225,6 +225,41 @@ def test_aligned_mtl_is_orthogonal():
     np.testing.assert_allclose(weights_of("aligned_mtl", j), smallest * b.mean(0), rtol=2e-3)
 
 
+@pytest.mark.parametrize("k", [3, 4])
+def test_other_scales_of_aligned_mtl(k):
+    j = jacobians(k)["random"].astype("float64")
+    values = np.linalg.eigvalsh(j @ j.T)
+    root = np.real(sqrtm(np.linalg.inv(j @ j.T))).mean(0)
+    for scale, square in (("median", np.sort(values)[(k - 1) // 2]), ("rmse", values.mean())):
+        got = weights_of("aligned_mtl", j, scale=scale)
+        np.testing.assert_allclose(got, np.sqrt(square) * root, rtol=2e-3, err_msg=scale)
+
+
+def test_normalisations_of_mgda():
+    """Each gradient is divided where the weights are found, and there alone."""
+    j = jacobians(3)["random"].astype("float64")
+    losses, norms = np.array([1.0, 5.0, 0.2]), np.linalg.norm(j, axis=1)
+    for normalisation, size in (("l2", norms), ("loss", losses), ("loss+", losses * norms)):
+        made = balancing.MGDA(normalisation)
+        made.bind(["a", "b", "c"])
+        got = made.weigh(gramian(j), losses.astype("float32"), np.ones(3, bool))
+        scaled = j / size[:, None]
+        expected = simplex(lambda w, scaled=scaled: np.square(w @ scaled).sum(), 3)
+        np.testing.assert_allclose(got, expected, atol=2e-3, err_msg=normalisation)
+
+
+def test_options_that_change_the_step():
+    j = jacobians(4)["conflicting"].astype("float64")
+    np.testing.assert_allclose(weights_of("cagrad", j, c=0.0), 0.25, atol=1e-5)
+    free = weights_of("nash_mtl", j, max_norm=0.0)
+    short = weights_of("nash_mtl", j, max_norm=0.1)
+    assert np.linalg.norm(short @ j) == pytest.approx(0.1, rel=1e-3)
+    np.testing.assert_allclose(short / short.sum(), free / free.sum(), rtol=1e-4)
+    assert sorted(weights_of("krum", j, selected=2)) == pytest.approx([0, 0, 0.5, 0.5])
+    outlier = np.vstack([np.ones((4, 3)), [[100.0, -100, 50]]])
+    assert weights_of("krum", outlier, byzantine=1, selected=4)[4] == 0
+
+
 def test_gradnorm_moves_weights_against_the_slope_of_its_loss():
     made = balancing.GradNorm(alpha=1.0, learning_rate=0.1)
     made.bind(["a", "b"])

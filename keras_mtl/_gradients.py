@@ -128,8 +128,8 @@ def _k_heads(
     values = [v.value for v in variables]
     with tf.GradientTape() as below:
         handed = trunk()
-        # One that is handed to several tasks is one feature.
-        one_each = {id(tensor): _apart(tensor) for tensor in handed}
+        # One that is handed to several tasks is one feature. Masks are features of their own.
+        one_each = {id(tensor): tf.identity(tensor) for tensor in handed}
         features = [f for f in one_each.values() if f.dtype.is_floating]
         with tf.GradientTape(persistent=True) as above:
             above.watch(features)
@@ -154,14 +154,6 @@ def _k_heads(
         targets, values, output_gradients=[*seeds, *(scale for _ in _given(terms.extra))]
     )
     return [_add(g, _single(row)) for g, row in zip(down, of_variables, strict=True)], terms.rest
-
-
-def _apart(feature: Any) -> Any:
-    copied = tf.identity(feature)
-    mask = getattr(feature, "_keras_mask", None)
-    if mask is not None:
-        copied._keras_mask = mask
-    return copied
 
 
 def _combine(

@@ -46,9 +46,7 @@ class TaskGraph:
         _, heads, read = self._halves
         given = keras.tree.flatten(x)
         tensors = [*features, *(given[i] for i in read)]
-        masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
-        # Not called as a layer, which would take the masks off.
-        answers = keras.tree.flatten(heads.call(tensors, training=training, mask=masks))
+        answers = keras.tree.flatten(heads(tensors, training=training))
         found = dict(zip(self._answers, answers, strict=True))
         return {n: [found[id(self.scores[n])], found[id(self._outputs[n])]] for n in self._outputs}
 

@@ -199,3 +199,20 @@ def test_a_step_that_overflows_is_skipped_for_all_tasks():
     assert any(
         (o != v.numpy()).any() for o, v in zip(before, model.trainable_variables, strict=True)
     )
+
+
+def test_masks_that_keras_carries_reach_the_heads_too():
+    words = np.array([[1, 2, 0, 0], [3, 0, 0, 0], [2, 1, 3, 1], [1, 1, 0, 0]])
+    labels = {"a": np.array([[0.0], [1], [1], [0]]), "b": np.array([[1.0], [2], [0], [1]])}
+    after = []
+    for balancer in (None, Fixed([1.0, 1.0], "features")):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((None,), name="words", dtype="int32")
+        shared = keras.layers.Embedding(4, 3, mask_zero=True)(inputs)
+        outputs = {n: keras.layers.Dense(1)(keras.layers.LSTM(2)(shared)) for n in ("a", "b")}
+        model = keras_mtl.MultiTaskModel(inputs, outputs)
+        model.compile(keras.optimizers.SGD(RATE), loss="mse", balancer=balancer)
+        model.fit(words, labels, verbose=0, shuffle=False)
+        after.append([v.numpy() for v in model.trainable_variables])
+    for one, two in zip(*after, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)

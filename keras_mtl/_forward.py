@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from keras_mtl._losses import TaskLoss
@@ -60,3 +61,18 @@ def judged(
             class_weight.get(name),
         )
     return losses, counts
+
+
+def parts_of(data: Any, count: int) -> list[Any]:
+    """A batch in parts that have no row in common: row i goes to part `i mod count`.
+
+    A batch of fewer rows than parts gives some of its rows twice, so that no part is empty.
+    """
+    if count == 1:
+        return [data]
+    rows = ops.shape(keras.tree.flatten(data)[0])[0]
+
+    def part(p: int) -> Any:
+        return keras.tree.map_structure(lambda v: None if v is None else v[p % rows :: count], data)
+
+    return [part(p) for p in range(count)]

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import losses, ops
 
-from keras_mtl import _gradients, _labels
+from keras_mtl import _labels
+from keras_mtl._replicas import sum_over_replicas
 
 # Losses whose labels are real numbers or signs: -1 is a value of theirs, whatever the dtype.
 _REAL_LABELS = {
@@ -129,7 +130,7 @@ class TaskLoss:
         total, count = ops.sum(values), ops.sum(counted)
         if self.reduction == "sum":
             return total, ops.cast(count > 0, values.dtype)
-        return ops.divide_no_nan(total, _gradients.sum_over_replicas(count)), count
+        return ops.divide_no_nan(total, sum_over_replicas(count)), count
 
     def _floats(self, labels: Any, rule: Callable[[Any], Any]) -> Any:
         if self.real_labels and "float" not in str(labels.dtype):

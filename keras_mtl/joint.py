@@ -38,16 +38,27 @@ class JointLoss(keras.layers.Layer):
         return self._balancers[0] if self._balancers else None
 
     def configure(
-        self, loss_weights: Mapping[str, Any] | None, balancer: Any, trained: Sequence[str]
+        self,
+        loss_weights: Mapping[str, Any] | None,
+        balancer: Any,
+        trained: Sequence[str],
+        shared: Sequence[keras.Variable],
     ) -> None:
-        """Sets the alphas (1 where none is given) and the balancer of the tasks in `trained`."""
+        """Sets the alphas (1 where none is given) and the balancer of the tasks in `trained`.
+
+        Args:
+            loss_weights: Of `compile`.
+            balancer: Of `compile`.
+            trained: The tasks that have a loss.
+            shared: What two or more tasks depend on, whose gradients a balancer may keep.
+        """
         weights = check_loss_weights(loss_weights, self.task_names)
         self.schedules = {}
         self.assign(dict.fromkeys(self.task_names, 1.0))
         self.assign(weights)
         self._balancers.clear()
         if balancer is not None:
-            balancer.bind(trained)
+            balancer.bind(trained, shared)
             self._balancers.append(balancer)
 
     def assign(self, weights: Mapping[str, Any]) -> bool:

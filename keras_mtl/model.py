@@ -1,5 +1,6 @@
 """The model: a functional `keras.Model` that knows its tasks by name."""
 
+import functools
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from keras import ops
 
 from keras_mtl import _gradients, balancing
 from keras_mtl._by_name import by_task, inputs_in, texts_as_tensors
+from keras_mtl._combination import Terms, Whole
 from keras_mtl._compile import resolve_losses, resolve_multipliers, resolve_task_metrics
 from keras_mtl._door import (
     check_arrays,
@@ -20,13 +22,14 @@ from keras_mtl._door import (
     training_labels,
 )
 from keras_mtl._epochs import EpochClock, with_clock
-from keras_mtl._forward import Seen, judged
+from keras_mtl._forward import Seen, judged, parts_of
 from keras_mtl._functional import declare_functional, note_parts
 from keras_mtl._graph import TaskGraph, variables_of
 from keras_mtl._losses import TaskLoss, class_weight_table
 from keras_mtl._metrics import TaskMetrics
 from keras_mtl._names import check_task_names, refuse_unknown
 from keras_mtl._prediction import Prediction
+from keras_mtl._replicas import replicas
 from keras_mtl._seeds import SeedStates
 from keras_mtl.joint import JointLoss, check_loss_weights
 
@@ -207,7 +210,7 @@ class MultiTaskModel(keras.Model):
             {name: self.task_variables(name) for name in self.task_names},
         )
         balancer = balancing.get(balancer)
-        self._joint.configure(loss_weights, balancer, list(losses))
+        self._joint.configure(loss_weights, balancer, list(losses), self.shared_variables())
         super().compile(optimizer=optimizer, **kwargs)
         # As they are: Keras would track dicts and metrics that are assigned to a model.
         for attribute, value in {
@@ -249,33 +252,43 @@ class MultiTaskModel(keras.Model):
     # How one step goes.
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.trainable_variables
         if not self.optimizer.built:
             self.optimizer.build(variables)
+        batches = [data] if self.balancer is None else parts_of(data, self.balancer.parts)
+        batches = [keras.utils.unpack_x_y_sample_weight(batch) for batch in batches]
         if self.balancer is None:
 
             def objective() -> tuple[Any, Any]:
-                seen = self._forward(x, y, sample_weight, training=True)
+                seen = self._forward(*batches[0], training=True)
                 return self.optimizer.scale_loss(seen.joint), seen
 
             gradients, seen = _gradients.backward(objective, variables)
+            found = [seen]
         else:
-            gradients, seen = self._balanced(x, y, sample_weight, variables)
+            gradients, found = self._balanced(batches, variables)
         _gradients.apply(self.optimizer, gradients, variables, self._multipliers)
-        return self._record(x, seen)
+        if self.balancer is not None and self.balancer.needs_losses_after_step:
+            after = self._terms(batches[0])
+            self.balancer.after_step(*Whole.of([after])[:2])
+        for (x, _, _), seen in zip(batches, found, strict=True):
+            logs = self._record(x, seen)
+        return logs
 
-    def _balanced(self, x: Any, y: Any, sample_weight: Any, variables: Any) -> tuple[Any, Any]:
-        def objective(features: Any) -> _gradients.Terms:
-            seen = self._forward(x, y, sample_weight, training=True, features=features)
-            losses = self._joint.weighted(seen.losses, self.optimizer.iterations)
-            return _gradients.Terms(losses, list(seen.counts.values()), seen.extra, seen)
-
+    def _balanced(self, batches: Sequence[Any], variables: Any) -> tuple[Any, Any]:
         def trunk() -> Any:
-            return self._graph.features(inputs_in(self._inputs_struct, x), training=True)
+            return self._graph.features(
+                inputs_in(self._inputs_struct, batches[0][0]), training=True
+            )
 
         scale = self.optimizer.scale_loss(ops.ones((), "float32"))
-        return _gradients.balanced(objective, trunk, variables, self.balancer, scale)
+        objectives = [functools.partial(self._terms, batch) for batch in batches]
+        return _gradients.balanced(objectives, trunk, variables, self.balancer, scale)
+
+    def _terms(self, batch: Any, features: Any = None) -> Terms:
+        seen = self._forward(*batch, training=True, features=features)
+        losses = self._joint.weighted(seen.losses, self.optimizer.iterations)
+        return Terms(losses, list(seen.counts.values()), seen.extra, seen)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -322,11 +335,11 @@ class MultiTaskModel(keras.Model):
     def _record(self, x: Any, seen: Seen) -> dict[str, Any]:
         rows = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
         # Each replica's loss is its share of the whole.
-        replicas = _gradients.replicas()
-        self._loss_tracker.update_state(seen.joint * replicas if replicas > 1 else seen.joint, rows)
+        count = replicas()
+        self._loss_tracker.update_state(seen.joint * count if count > 1 else seen.joint, rows)
         assert self._task_metrics is not None
         self._task_metrics.update_losses(
-            [loss * replicas if replicas > 1 else loss for loss in seen.losses.values()],
+            [loss * count if count > 1 else loss for loss in seen.losses.values()],
             list(seen.counts.values()),
         )
         for name, loss in self.task_losses.items():

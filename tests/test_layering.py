@@ -27,8 +27,9 @@ ALLOWED = {
 FOUNDATION = {
     "_labels", "_names", "_prediction", "_gradients", "_graph", "_losses", "_metrics", "_compile",
     "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
+    "_combination", "_replicas",
 }  # fmt: skip
-TENSORFLOW = {"_gradients.py", "data", "callbacks", "export"}
+TENSORFLOW = {"_gradients.py", "_replicas.py", "data", "callbacks", "export"}
 
 
 def imports(path: pathlib.Path) -> set[str]:

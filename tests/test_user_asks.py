@@ -19,6 +19,9 @@ from sklearn.metrics import f1_score
 import keras_mtl
 from keras_mtl import callbacks, data, encoders, tasks
 from tests.models import LOSSES, TASKS, compiled, functional, rows
+from tests.test_replicas import weights_on
+
+ROOT = pathlib.Path(keras_mtl.__file__).parents[1]
 
 
 def test_ask_01_labels_missing_in_some_outputs():
@@ -295,24 +298,150 @@ def test_ask_14_early_stopping_and_checkpoints_on_several_metrics(tmp_path):
     assert got == pytest.approx(max(history["val_m_sold_accuracy"]))
 
 
+def test_ask_15_the_memory_of_gradient_methods():
+    """Shared parameters alone, a Gramian and a weighted sum: nothing of the size K P is made."""
+    inputs = keras.Input((40,), name="x")
+    hidden = keras.layers.Dense(50, name="low")(inputs)
+    hidden = keras.layers.Dense(60, name="high")(hidden)
+    model = keras_mtl.MultiTaskModel(
+        inputs, {name: keras.layers.Dense(70, name=name)(hidden) for name in ("a", "b", "c")}
+    )
+    model.compile("sgd", loss="mse", balancer="upgrad")
+    x = np.zeros((8, 40), "float32")
+    labels = {name: np.zeros((8, 70), "float32") for name in ("a", "b", "c")}
+    model.train_on_batch(x, labels)
+    data_ = (tf.constant(x), {k: tf.constant(v) for k, v in labels.items()})
+    graph = tf.function(model.train_step).get_concrete_function(data_).graph
+    sizes = {
+        int(np.prod(tensor.shape))
+        for op in graph.get_operations()
+        for tensor in op.outputs
+        if tensor.shape.is_fully_defined()
+    }
+    assert 3 * 50 * 60 in sizes, "the K gradients of one variable are there"
+    shared = sum(int(np.prod(v.shape)) for v in model.shared_variables())
+    assert 3 * shared not in sizes and max(sizes) == 3 * 50 * 60
+    page = (ROOT / "docs" / "balancing.md").read_text()
+    assert 'gradients="features"' in page and "every=" in page and "MiB" in page
+
+
 def test_ask_16_a_parameter_that_one_task_alone_reaches_is_found():
+    """It takes its own task's gradient, whatever the weights of what is shared."""
     model = functional()
     own = {v.path for v in model.task_variables("a_kind")}
     assert own == {"a_kind/kernel", "a_kind/bias"}
     assert {v.path for v in model.shared_variables()} == {"shared/kernel", "shared/bias"}
+    x, y = rows(32)
+    after = {}
+    for balancer in (None, "krum"):  # one task's weight is 1, those of the others 0
+        model = compiled(seed=1, optimizer="sgd", balancer=balancer)
+        model.train_on_batch(x, y)
+        after[balancer] = {v.path: v.numpy() for v in model.trainable_variables}
+    for path, value in after["krum"].items():
+        same = np.allclose(value, after[None][path], rtol=1e-5, atol=1e-7)
+        assert same == (not path.startswith("shared")), path
+
+
+def test_ask_17_surgery_is_done_on_whole_gradients_not_a_parameter_at_a_time():
+    """PCGrad of a kernel and a bias: what counts is the conflict of both together."""
+    x, y = rows(32)
+    x[:, 0] += 1.0
+    y = {"z_price": y["z_price"], "m_sold": 1 - (y["z_price"] > 0.5)}
+    moved = {}
+    for balancer in ("z_price", "m_sold", "pcgrad"):
+        model = functional(seed=2)
+        losses = {t: LOSSES[t] for t in y if balancer in (t, "pcgrad")}
+        model.compile(
+            keras.optimizers.SGD(1.0), losses, balancer="pcgrad" if balancer == "pcgrad" else None
+        )
+        before = model.get_layer("shared").get_weights()
+        model.train_on_batch(x, {t: y[t] for t in losses})
+        after = model.get_layer("shared").get_weights()
+        moved[balancer] = np.concatenate(
+            [(b - a).ravel() for b, a in zip(before, after, strict=True)]
+        )
+    g, h = moved["z_price"], moved["m_sold"]
+    assert g @ h < 0
+
+    def surgery(g, h):
+        return g - min(g @ h, 0) / (h @ h) * h + h - min(g @ h, 0) / (g @ g) * g
+
+    np.testing.assert_allclose(moved["pcgrad"], surgery(g, h), rtol=1e-3, atol=1e-5)
+    kernel = before[0].size
+    apart = np.concatenate([surgery(g[:kernel], h[:kernel]), surgery(g[kernel:], h[kernel:])])
+    assert not np.allclose(moved["pcgrad"], apart, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_ask_18_surgery_with_several_replicas():
+    """The gradients of the replicas are added up before surgery, not after."""
+    one, two = weights_on(1), weights_on(2)
+    for name in (n for n in one if n.startswith("upgrad")):
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def test_ask_19_surgery_with_mixed_precision():
+    """Losses are scaled, gradients unscaled before a float32 solver; an overflow skips all tasks."""
+    x, y = rows(64)
+    found = {}
+    for policy in ("float32", "mixed_float16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = compiled(seed=1, optimizer=keras.optimizers.SGD(0.05), balancer="cagrad")
+        finally:
+            keras.config.set_dtype_policy("float32")
+        model.train_on_batch(x, y)
+        found[policy] = model.balancer.last_weights.numpy()
+        assert model.balancer.last_weights.dtype == "float32"
+    assert float(model.optimizer.dynamic_scale) > 1e4
+    np.testing.assert_allclose(found["mixed_float16"], found["float32"], rtol=0.02)
+    before = [v.numpy() for v in model.trainable_variables]
+    model.train_on_batch(np.full_like(x, 6e4), y)  # more than float16 holds, times its weights
+    for one, two in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_ask_20_same_seed_same_bits():
-    x, y = rows(64)
-    for balancer in keras_mtl.balancing.names():
+    x, y = rows(48)
+    # Eagerly for all, so that none has to be traced twice; compiled for one of each kind.
+    compiled_too = ("rlw", "pcgrad", "graddrop", "modo", "moco")
+    for balancer, eager in [
+        *((name, True) for name in keras_mtl.balancing.names()),
+        *((name, False) for name in compiled_too),
+    ]:
         weights = []
         for _ in range(2):
             keras.utils.clear_session()
-            model = compiled(seed=5, balancer=balancer)
-            model.fit(x, y, batch_size=16, epochs=2, verbose=0)
+            model = compiled(seed=5, balancer=balancer, run_eagerly=eager)
+            model.fit(x, y, batch_size=16, epochs=1, verbose=0)
             weights.append(model.get_weights())
         for a, b in zip(*weights, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=balancer)
+
+
+def test_ask_20_methods_differ():
+    """On one step of one problem no two methods end at the same weights, but for first steps."""
+    x, y = rows(48)
+    y["z_price"] = 3 * y["z_price"]
+    ends = {}
+    for name in keras_mtl.balancing.names():
+        made = keras_mtl.balancing.get(name)
+        if name == "static":
+            made = keras_mtl.balancing.Static({"z_price": 0.5})
+        model = compiled(
+            seed=5, optimizer=keras.optimizers.SGD(0.05), balancer=made, run_eagerly=True
+        )
+        for _ in range(2):
+            model.train_on_batch(x, y)
+            made.on_epoch_end()
+        model.train_on_batch(x, y)
+        ends[name] = np.concatenate(
+            [v.numpy().ravel() for v in model.trainable_variables if "shared" in v.path]
+        )
+    for one in ends:
+        for other in ends:
+            if one < other:
+                assert not np.allclose(ends[one], ends[other], rtol=1e-5, atol=1e-7), (one, other)
 
 
 def test_ask_21_joint_training_that_is_worse_is_said_to_be_worse(rng):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 
 class Balancer(keras.layers.Layer, abc.ABC):
@@ -12,22 +13,38 @@ class Balancer(keras.layers.Layer, abc.ABC):
 
     Attributes:
         needs: What a step must give it: "losses", "gramian" or "gradients".
+        gradients: Of what: "parameters" or "features".
+        parts: How many parts of a batch, with no row in common, it tells apart.
+        every: It balances at each `every`-th step, and keeps its weights in between.
+        keeps: Whether it keeps a number for each entry of the K gradients of what is shared.
+        needs_losses_after_step: Whether it is told the losses of the same batch after the step, by
+            `after_step(losses, present)`, at the price of another forward pass.
         task_names: The K tasks, once bound to a model.
         last_weights: The weight of each task at the last step, `(K,)`, for whoever watches.
     """
 
     needs: str
+    gradients = "parameters"
+    parts = 1
+    every = 1
+    keeps = False
+    needs_losses_after_step = False
     task_names: list[str]
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.task_names = []
+        self._memory: dict[str, Any] = {}
 
-    def bind(self, task_names: Sequence[str]) -> None:
+    def bind(self, task_names: Sequence[str], shared: Sequence[keras.Variable] = ()) -> None:
         """Meets the model's K tasks and makes the variables that depend on K.
 
+        Args:
+            task_names: The tasks.
+            shared: What two or more of them depend on, whose gradients it may keep.
+
         Raises:
-            ValueError: If it was bound to other tasks before.
+            ValueError: If it was bound to other tasks, or to other variables, before.
         """
         if self.task_names and list(task_names) != list(self.task_names):
             raise ValueError(
@@ -37,6 +54,11 @@ class Balancer(keras.layers.Layer, abc.ABC):
         if not self.task_names:
             self.task_names = list(task_names)
             self.make_state(len(self.task_names))
+            if self.keeps:
+                self._memory = {v.path: self._memory_of(v) for v in shared}
+            if self.every > 1:
+                self.held = self.vector("held", "ones")
+                self.steps = self.add_weight((), "zeros", "int64", trainable=False, name="steps")
             self.last_weights = self.vector("last_weights", "ones")
         # Keras loads the state of built layers only.
         self.built = True
@@ -54,6 +76,42 @@ class Balancer(keras.layers.Layer, abc.ABC):
             name=name,
         )
 
+    def memory(self, path: str) -> Any:
+        """What is kept of the K gradients of a shared variable, `(K, *shape)`.
+
+        Raises:
+            ValueError: If the variable was not among those that it was bound to.
+        """
+        if path not in self._memory:
+            raise ValueError(
+                f"{type(self).__name__} keeps the gradients of {sorted(self._memory)}, but two tasks "
+                f"also share {path!r}, which was frozen or is tied; compile the model again with a "
+                "new one."
+            )
+        return self._memory[path]
+
+    @property
+    def small_variables(self) -> list[keras.Variable]:
+        """Its variables without its memory of gradients."""
+        kept = {id(v) for v in self._memory.values()}
+        return [v for v in self.weights if id(v) not in kept]
+
+    def differentiated(self, losses: Sequence[Any], whole: Any, present: Any) -> Sequence[Any]:
+        """What is differentiated in place of the K losses, where a method looks at gradients.
+
+        Args:
+            losses: K scalars, this replica's share of each.
+            whole: `(K,)`, the losses themselves, as constants.
+            present: `(K,)` booleans.
+        """
+        return losses
+
+    def due(self) -> Any:
+        """Whether this step is one to balance at; counts the step."""
+        now = ops.equal(self.steps % self.every, 0)
+        self.steps.assign_add(1)
+        return now
+
     def on_epoch_end(self) -> None:
         """Called by `fit` after each training epoch."""
 
@@ -64,3 +122,12 @@ class Balancer(keras.layers.Layer, abc.ABC):
         if self.task_names and last not in names:
             store = {**{name: store[name] for name in names}, last: self.last_weights}
         super().load_own_variables(store)
+
+    def _memory_of(self, variable: keras.Variable) -> Any:
+        return self.add_weight(
+            (len(self.task_names), *variable.shape),
+            "zeros",
+            "float32",
+            trainable=False,
+            name="memory_" + variable.path.replace("/", "_"),
+        )

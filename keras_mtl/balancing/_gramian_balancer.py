@@ -16,6 +16,8 @@ class GramianBalancer(Balancer):
     Attributes:
         gradients: "parameters" for the gradients of the shared parameters, K backward passes;
             "features" for those of the shared representation, one pass through the trunk.
+        every: It balances at each `every`-th step. In between a step goes with the last weights, at
+            the price of one backward pass through the trunk.
         stand_in: What stands in for a task that is absent from a batch, so that it has no say:
             "apart", a gradient at right angles to all others and longer than they are, or "mean",
             the mean of the others.
@@ -24,9 +26,10 @@ class GramianBalancer(Balancer):
     needs = "gramian"
     stand_in = "apart"
 
-    def __init__(self, gradients: str = "parameters", **kwargs: Any):
+    def __init__(self, gradients: str = "parameters", every: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.gradients = check_space(gradients)
+        self.every = check_every(every, gradients)
 
     @abc.abstractmethod
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
@@ -67,7 +70,7 @@ class GramianBalancer(Balancer):
         return ops.where(present, weights, ops.zeros_like(weights))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "gradients": self.gradients}
+        return {**super().get_config(), "gradients": self.gradients, "every": self.every}
 
 
 def check_space(gradients: str) -> str:
@@ -82,3 +85,19 @@ def check_space(gradients: str) -> str:
             "'features' (of what they give, cheaper)."
         )
     return gradients
+
+
+def check_every(every: int, gradients: str) -> int:
+    """How often is balanced.
+
+    Raises:
+        ValueError: If it is not a positive integer, or there is nothing to be saved.
+    """
+    if not isinstance(every, int) or every < 1:
+        raise ValueError(f"`every` is {every!r}; expected a positive integer.")
+    if every > 1 and gradients == "features":
+        raise ValueError(
+            "`every` saves backward passes through the trunk, of which gradients='features' needs one "
+            "at every step; leave one of the two out."
+        )
+    return every

@@ -1,11 +1,13 @@
 """Aligned-MTL: the gradients made orthogonal and equally long."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl.balancing._gramian_balancer import GramianBalancer
+from keras_mtl.balancing._preference import check_numbers, shares_of, vector_of
 from keras_mtl.balancing._scaling import matvec, unit_trace
 
 _SCALES = ("min", "median", "rmse")
@@ -52,22 +54,35 @@ class AlignedMTL(GramianBalancer):
     Args:
         scale: How long the aligned gradients are: "min", as in the paper, "median" or "rmse", by the
             square roots of the Gramian's eigenvalues.
+        preference: How much each task counts, by name; 1 where a task is not named.
         gradients: "parameters" or "features".
 
     Raises:
-        ValueError: If the scale is none of these.
+        TypeError: If the preference is not given by name.
+        ValueError: If the scale is none of these, a number is negative, or, when it meets the model,
+            a task is unknown.
     """
 
-    def __init__(self, scale: str = "min", gradients: str = "parameters", **kwargs: Any):
+    def __init__(
+        self,
+        scale: str = "min",
+        preference: Mapping[str, float] | None = None,
+        gradients: str = "parameters",
+        **kwargs: Any,
+    ):
         super().__init__(gradients, **kwargs)
+        self.preference = check_numbers("preference", preference)
         if scale not in _SCALES:
             raise ValueError(f"`scale` is {scale!r}; expected one of {list(_SCALES)}.")
         self.scale = scale
 
+    def make_state(self, k: int) -> None:
+        self._preference = vector_of("preference", self.preference, self.task_names, 1.0)
+
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
         count = ops.sum(present)
-        preference = present / ops.maximum(count, 1.0)
+        preference = shares_of(self._preference, present)
         return aligned_mtl_weights(gramian, preference, scale=self.scale, count=count)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": self.scale, "preference": dict(self.preference)}

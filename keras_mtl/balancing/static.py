@@ -1,14 +1,13 @@
 """Static weights: a fixed alpha a task, as a balancer."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mtl._names import refuse_unknown
 from keras_mtl.balancing._loss_balancer import LossBalancer
+from keras_mtl.balancing._preference import check_numbers, vector_of
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -22,26 +21,20 @@ class Static(LossBalancer):
         alphas: Weight by task name; a task that is not named weighs 1.
 
     Raises:
+        TypeError: If the weights are not given by name.
         ValueError: If a weight is negative or not finite, or, when it meets the model, a task is
             unknown.
     """
 
     def __init__(self, alphas: Mapping[str, float] | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.alphas = dict(alphas or {})
-        for name, alpha in self.alphas.items():
-            if not math.isfinite(alpha) or alpha < 0:
-                raise ValueError(
-                    f"`alphas` of task {name!r} is {alpha!r}; expected a finite number that is not "
-                    "negative."
-                )
+        self.alphas = check_numbers("alphas", alphas)
 
     def make_state(self, k: int) -> None:
-        refuse_unknown("alphas", self.alphas, self.task_names)
+        vector_of("alphas", self.alphas, self.task_names, 1.0)
 
     def task_weights(self, losses: Any) -> Any:
-        alphas = [float(self.alphas.get(name, 1.0)) for name in self.task_names]
-        return ops.convert_to_tensor(alphas, dtype=losses.dtype)
+        return ops.convert_to_tensor(vector_of("alphas", self.alphas, self.task_names, 1.0))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alphas": dict(self.alphas)}

@@ -1,11 +1,13 @@
 """UPGrad: every gradient projected onto what harms no task, then added up."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl.balancing._gramian_balancer import GramianBalancer
+from keras_mtl.balancing._preference import check_numbers, shares_of, vector_of
 from keras_mtl.balancing._quadratic import nonnegative
 from keras_mtl.balancing._scaling import cosines, lengths
 
@@ -28,8 +30,29 @@ class UPGrad(GramianBalancer):
     Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", 2024, arXiv:2406.16232.
 
     Args:
+        preference: How much each task counts, by name; 1 where a task is not named.
         gradients: "parameters" or "features".
+        every: How often the gradients are balanced, in steps.
+
+    Raises:
+        TypeError: If the preference is not given by name.
+        ValueError: If a number is negative, or, when it meets the model, a task is unknown.
     """
 
+    def __init__(
+        self,
+        preference: Mapping[str, float] | None = None,
+        gradients: str = "parameters",
+        **kwargs: Any,
+    ):
+        super().__init__(gradients, **kwargs)
+        self.preference = check_numbers("preference", preference)
+
+    def make_state(self, k: int) -> None:
+        self._preference = vector_of("preference", self.preference, self.task_names, 1.0)
+
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
-        return upgrad_weights(gramian, present / ops.maximum(ops.sum(present), 1.0))
+        return upgrad_weights(gramian, shares_of(self._preference, present))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "preference": dict(self.preference)}

@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl import balancing
+from tests.balancing._gramians import gramian, jacobians
 from tests.models import compiled, rows
 
 TASKS = ["a", "b", "c"]
@@ -82,6 +83,14 @@ def test_it_trains_two_digits_compiled_with_labels_missing_and_is_saved(balancer
     assert type(loaded.balancer) is type(balancer)
     for one, two in zip(model.balancer.variables, loaded.balancer.variables, strict=True):
         np.testing.assert_array_equal(one, two)
+    # What is loaded goes on as what was saved would have.
+    batch = (images[32:64], {name: values[32:64] for name, values in labels.items()})
+    for goes_on in (model, loaded):
+        goes_on.run_eagerly = True
+        goes_on.make_train_function(force=True)
+        goes_on.train_on_batch(*batch)
+    for one, two in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
 
 
 def test_one_task_alone(balancer):
@@ -98,6 +107,42 @@ def test_one_task_alone(balancer):
     after = [v.numpy() for v in alone.trainable_variables]
     assert all(np.isfinite(v).all() for v in after)
     assert any((b != a).any() for b, a in zip(before, after, strict=True))
+
+
+@pytest.fixture(params=[n for n in balancing.names() if balancing.get(n).parts > 1])
+def of_parts(request):
+    return type(balancing.get(request.param))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 16, 40])
+def test_gradients_of_parts_give_finite_weights_whatever_they_are(of_parts, k):
+    made = of_parts()
+    made.bind([f"t{i}" for i in range(k)])
+    for kind, jacobian in jacobians(k).items():
+        rows_ = np.concatenate([jacobian[:, np.roll(range(12), p)] for p in range(made.parts)])
+        weights = np.asarray(made.weigh(gramian(rows_), np.ones(k, "float32"), np.ones(k, bool)))
+        assert weights.shape == (made.parts * k,)
+        assert np.isfinite(weights).all() and np.isfinite(weights @ rows_).all(), kind
+
+
+def test_a_task_that_is_absent_from_a_part_has_no_say(of_parts):
+    jacobian = jacobians(5)["random"]
+    present = np.array([True, False, True, True, False])
+    parts = [jacobian[:, np.roll(range(12), p)] for p in range(of_parts.parts)]
+    got, alone = of_parts(), of_parts()
+    got.bind(list("abcde"))
+    alone.bind(list("acd"))
+    for _ in range(2):
+        weights = np.asarray(
+            got.weigh(gramian(np.concatenate(parts)), np.ones(5, "float32"), present)
+        )
+        fewer = gramian(np.concatenate([part[present] for part in parts]))
+        others = np.asarray(alone.weigh(fewer, np.ones(3, "float32"), np.ones(3, bool)))
+        weights = weights.reshape(-1, 5)
+        assert not weights[:, ~present].any()
+        np.testing.assert_allclose(weights[:, present], others.reshape(-1, 3), rtol=2e-3, atol=2e-3)
+    none = np.asarray(got.weigh(gramian(np.concatenate(parts)), np.ones(5), np.zeros(5, bool)))
+    assert not none.any()
 
 
 def test_no_two_balancers_of_losses_are_the_same_method():

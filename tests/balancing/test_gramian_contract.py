@@ -13,6 +13,8 @@ NAMES = [n for n in balancing.names() if isinstance(balancing.get(n), GramianBal
 HARMLESS = {"mgda": {}, "upgrad": {}, "dualproj": {}, "cagrad": {"c": 1.0}, "nash_mtl": {},
             "fairgrad": {}, "config": {}}  # fmt: skip
 RANDOM = {"pcgrad", "gradvac"}
+# At a first step these are the same by definition; what they do later, or to losses, tells them apart.
+SAME_AT_FIRST = [{"pcgrad", "gradvac"}, {"mgda", "cr_mogm"}, {"imtl_g", "imtl"}]
 
 
 def weigh(name, matrix, losses=None, present=None, **options):
@@ -54,7 +56,8 @@ def test_a_task_that_is_absent_has_no_say(name):
     assert not weigh(name, np.zeros((3, 3), "float32"), present=np.zeros(3, bool)).any()
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - RANDOM))
+# For PCD one task comes first.
+@pytest.mark.parametrize("name", sorted(set(NAMES) - RANDOM - {"pcd"}))
 def test_the_order_of_the_tasks_does_not_matter(name):
     jacobian, order = jacobians(5)["random"], np.array([3, 0, 4, 1, 2])
     losses = np.arange(1, 6).astype("float32")
@@ -84,5 +87,5 @@ def test_no_two_methods_agree_on_all_problems():
         found[name] = np.concatenate(parts)
     for one in NAMES:
         for other in NAMES:
-            if one < other and {one, other} != {"pcgrad", "gradvac"}:
+            if one < other and {one, other} not in SAME_AT_FIRST:
                 assert not np.allclose(found[one], found[other], rtol=1e-3), (one, other)

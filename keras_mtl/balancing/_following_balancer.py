@@ -1,0 +1,71 @@
+"""Balancers that follow the K gradients from step to step, with a memory of each entry."""
+
+import abc
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from keras_mtl.balancing._gramian_balancer import GramianBalancer, check_space
+
+
+class Followed(NamedTuple):
+    """What becomes of the K gradients of one variable, each `(K, ...)`.
+
+    Attributes:
+        measured: What the Gramian is made of.
+        stepped: What the weights combine into the step.
+        kept: What is kept for the next step.
+    """
+
+    measured: Any
+    stepped: Any
+    kept: Any
+
+
+class FollowingBalancer(GramianBalancer):
+    """A balancer of gradients that it tracks: as much memory as the K gradients themselves.
+
+    Write `follow`, and `task_weights` on the Gramian of what it measures.
+    """
+
+    keeps = True
+
+    def __init__(self, gradients: str = "parameters", **kwargs: Any):
+        if check_space(gradients) == "features":
+            raise ValueError(
+                f"{type(self).__name__} follows gradients from step to step, and those of features "
+                "are of other rows each time; use gradients='parameters'."
+            )
+        super().__init__(gradients, **kwargs)
+        if self.every > 1:
+            raise ValueError(
+                f"{type(self).__name__} follows gradients at every step; leave `every` out."
+            )
+
+    @abc.abstractmethod
+    def follow(self, gradients: Any, kept: Any, norms: Any, losses: Any) -> Followed:
+        """One variable's gradients at this step.
+
+        Args:
+            gradients: `(K, ...)`.
+            kept: `(K, ...)`, zeros at first.
+            norms: `(K,)`, the norms of the gradients over all variables.
+            losses: `(K,)`, after alpha.
+        """
+
+    def followed(
+        self, gradients: Any, kept: Any, norms: Any, losses: Any, present: Any
+    ) -> Followed:
+        """`follow` for tasks that are present; for others nothing is measured, stepped or changed."""
+        there = ops.reshape(present, (-1, *[1] * (len(gradients.shape) - 1)))
+        seen = self.follow(gradients, kept, norms, losses)
+        return Followed(
+            ops.where(there, seen.measured, 0.0),
+            ops.where(there, seen.stepped, 0.0),
+            ops.where(there, seen.kept, kept),
+        )
+
+
+def along(values: Any, gradients: Any) -> Any:
+    """`(K,)` in the rank of `(K, ...)`."""
+    return ops.reshape(values, (-1, *[1] * (len(gradients.shape) - 1)))

@@ -137,7 +137,7 @@ def _k_passes(
     shares = ops.unstack(ops.reshape(whole.shares, (-1,)), len(targets))
     if len(parts) > 1:
         rows = [
-            [None if g is None else _dense(g) * s for g, s in zip(r, shares, strict=True)]
+            tuple(None if g is None else _dense(g) * s for g, s in zip(r, shares, strict=True))
             for r in rows
         ]
     gradients = [at[i] if i in at else _single(row) for i, row in enumerate(rows)]

@@ -9,6 +9,11 @@ own. `GramianBalancer`, K backward passes: write `task_weights(gramian (K, K), l
 present (K,)) -> (K,)`. `GradientBalancer`, K backward passes: write
 `combine(gradients (K, ...), present (K,)) -> (...)`, a variable at a time.
 
+Two more look at Gramians. `SplitBalancer` tells `parts` of a batch apart: write
+`task_weights(products (parts, K, parts, K), losses (K,), present (K,)) -> (parts, K)`.
+`FollowingBalancer` keeps a number for each entry of the K gradients: write `follow(gradients (K, ...),
+kept (K, ...), norms (K,), losses (K,)) -> Followed`, and `task_weights` of what it measures.
+
 To add one: a file named after the method, with a pure function and a thin final class; a test file
 of the same name; one line below. The file's name is the method's, `names()` and the contract tests
 find it by that line.

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.balancing._gramian_balancer import GramianBalancer
-from keras_mtl.balancing._preference import check_numbers, shares_of, vector_of
+from keras_mtl.balancing._preference import shares_of
+from keras_mtl.balancing._preference_balancer import PreferenceBalancer
 from keras_mtl.balancing._scaling import matvec, unit_trace
 
 _SCALES = ("min", "median", "rmse")
@@ -43,7 +43,7 @@ def aligned_mtl_weights(gramian: Any, preference: Any, *, scale: str, count: Any
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class AlignedMTL(GramianBalancer):
+class AlignedMTL(PreferenceBalancer):
     """Aligns the principal components of the gradients, so that no task dominates or conflicts.
 
     The mean of the aligned gradients: with orthogonal gradients of one length the weights are 1/K.
@@ -70,19 +70,15 @@ class AlignedMTL(GramianBalancer):
         gradients: str = "parameters",
         **kwargs: Any,
     ):
-        super().__init__(gradients, **kwargs)
-        self.preference = check_numbers("preference", preference)
+        super().__init__(preference, gradients, **kwargs)
         if scale not in _SCALES:
             raise ValueError(f"`scale` is {scale!r}; expected one of {list(_SCALES)}.")
         self.scale = scale
 
-    def make_state(self, k: int) -> None:
-        self._preference = vector_of("preference", self.preference, self.task_names, 1.0)
-
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
         count = ops.sum(present)
-        preference = shares_of(self._preference, present)
+        preference = shares_of(self.wanted, present)
         return aligned_mtl_weights(gramian, preference, scale=self.scale, count=count)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale, "preference": dict(self.preference)}
+        return {**super().get_config(), "scale": self.scale}

@@ -1,13 +1,12 @@
 """DualProj: the mean gradient projected onto what harms no task."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mtl.balancing._gramian_balancer import GramianBalancer
-from keras_mtl.balancing._preference import check_numbers, shares_of, vector_of
+from keras_mtl.balancing._preference import shares_of
+from keras_mtl.balancing._preference_balancer import PreferenceBalancer
 from keras_mtl.balancing._quadratic import nonnegative
 from keras_mtl.balancing._scaling import cosines, lengths, matvec
 
@@ -21,7 +20,7 @@ def dualproj_weights(gramian: Any, preference: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class DualProj(GramianBalancer):
+class DualProj(PreferenceBalancer):
     """Projects the mean gradient onto the dual cone of all: the nearest step that harms no task.
 
     The weights sum to 1 where no gradient conflicts with the mean, and to more where one does.
@@ -39,20 +38,5 @@ class DualProj(GramianBalancer):
         ValueError: If a number is negative, or, when it meets the model, a task is unknown.
     """
 
-    def __init__(
-        self,
-        preference: Mapping[str, float] | None = None,
-        gradients: str = "parameters",
-        **kwargs: Any,
-    ):
-        super().__init__(gradients, **kwargs)
-        self.preference = check_numbers("preference", preference)
-
-    def make_state(self, k: int) -> None:
-        self._preference = vector_of("preference", self.preference, self.task_names, 1.0)
-
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
-        return dualproj_weights(gramian, shares_of(self._preference, present))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "preference": dict(self.preference)}
+        return dualproj_weights(gramian, shares_of(self.wanted, present))

@@ -1,14 +1,13 @@
 """EPO: losses in a wanted proportion, on the Pareto front."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mtl.balancing._gramian_balancer import GramianBalancer
 from keras_mtl.balancing._interior_point import Program, minimum
-from keras_mtl.balancing._preference import check_numbers, shares_of, vector_of
+from keras_mtl.balancing._preference import shares_of
+from keras_mtl.balancing._preference_balancer import PreferenceBalancer
 from keras_mtl.balancing._scaling import matvec
 
 _UNIFORM = 1e-4
@@ -64,8 +63,9 @@ def epo_weights(gramian: Any, losses: Any, preference: Any, present: Any) -> Any
     last = ops.where(far, ops.zeros_like(pulled), pulled / pull_size)
     program = Program(
         quadratic=ops.zeros((k, k)),
-        linear=ops.where(here, -aim, 1e2),
-        equal=ops.ones((1, k)),
+        # What is absent counts for nothing, and is drawn to 0.
+        linear=ops.where(here, -aim, 1.0),
+        equal=ops.expand_dims(present, 0),
         equal_to=ops.ones((1,)),
         above=ops.concatenate([ops.eye(k), rows, ops.expand_dims(last, 0)], axis=0),
         at_least=ops.concatenate(
@@ -84,7 +84,7 @@ def epo_weights(gramian: Any, losses: Any, preference: Any, present: Any) -> Any
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class EPO(GramianBalancer):
+class EPO(PreferenceBalancer):
     """Finds the point of the Pareto front at which the losses have the wanted proportion.
 
     At that point `r_k L_k` is the same for all tasks. Far from the proportion it steps towards it, if
@@ -106,20 +106,5 @@ class EPO(GramianBalancer):
         ValueError: If a number is negative, or, when it meets the model, a task is unknown.
     """
 
-    def __init__(
-        self,
-        preference: Mapping[str, float] | None = None,
-        gradients: str = "parameters",
-        **kwargs: Any,
-    ):
-        super().__init__(gradients, **kwargs)
-        self.preference = check_numbers("preference", preference)
-
-    def make_state(self, k: int) -> None:
-        self._preference = vector_of("preference", self.preference, self.task_names, 1.0)
-
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
-        return epo_weights(gramian, losses, self._preference, present)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "preference": dict(self.preference)}
+        return epo_weights(gramian, losses, self.wanted, present)

@@ -36,13 +36,13 @@ def forum_shares(alike: Any, along: Any, square: Any, present: Any, *, phi: floa
         ],
         axis=0,
     )
-    # In units of 1 / |q|. What is absent gets no weight.
-    slopes = ops.concatenate([1e2 * (1.0 - present), ops.reshape(-phi * length, (1,))])
-    bound = ops.concatenate([onto - phi * length, ops.ones((1,))])
+    # In units of 1 / |q|. What is absent counts for nothing, and is drawn to 0.
+    slopes = ops.concatenate([1.0 - present, ops.reshape(-phi * length, (1,))])
+    bound = ops.concatenate([present * (onto - phi * length), ops.ones((1,))])
     program = Program(
         quadratic=quadratic,
         linear=slopes,
-        equal=ops.expand_dims(ops.concatenate([ops.ones((k,)), ops.zeros((1,))]), 0),
+        equal=ops.expand_dims(ops.concatenate([present, ops.zeros((1,))]), 0),
         equal_to=ops.ones((1,)),
         above=ops.concatenate([ops.eye(k + 1), ops.expand_dims(bound, 0)], axis=0),
         at_least=ops.zeros((k + 2,)),

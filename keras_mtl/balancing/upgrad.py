@@ -1,13 +1,12 @@
 """UPGrad: every gradient projected onto what harms no task, then added up."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mtl.balancing._gramian_balancer import GramianBalancer
-from keras_mtl.balancing._preference import check_numbers, shares_of, vector_of
+from keras_mtl.balancing._preference import shares_of
+from keras_mtl.balancing._preference_balancer import PreferenceBalancer
 from keras_mtl.balancing._quadratic import nonnegative
 from keras_mtl.balancing._scaling import cosines, lengths
 
@@ -21,7 +20,7 @@ def upgrad_weights(gramian: Any, preference: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class UPGrad(GramianBalancer):
+class UPGrad(PreferenceBalancer):
     """Projects each gradient onto the dual cone of all, and takes the mean of the projections.
 
     No task's loss grows, and the step is linear in the size of each gradient. The weights sum to 1
@@ -39,20 +38,5 @@ class UPGrad(GramianBalancer):
         ValueError: If a number is negative, or, when it meets the model, a task is unknown.
     """
 
-    def __init__(
-        self,
-        preference: Mapping[str, float] | None = None,
-        gradients: str = "parameters",
-        **kwargs: Any,
-    ):
-        super().__init__(gradients, **kwargs)
-        self.preference = check_numbers("preference", preference)
-
-    def make_state(self, k: int) -> None:
-        self._preference = vector_of("preference", self.preference, self.task_names, 1.0)
-
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
-        return upgrad_weights(gramian, shares_of(self._preference, present))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "preference": dict(self.preference)}
+        return upgrad_weights(gramian, shares_of(self.wanted, present))

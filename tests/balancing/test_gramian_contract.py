@@ -14,7 +14,12 @@ HARMLESS = {"mgda": {}, "upgrad": {}, "dualproj": {}, "cagrad": {"c": 1.0}, "nas
             "fairgrad": {}, "config": {}}  # fmt: skip
 RANDOM = {"pcgrad", "gradvac"}
 # At a first step these are the same by definition; what they do later, or to losses, tells them apart.
-SAME_AT_FIRST = [{"pcgrad", "gradvac"}, {"mgda", "cr_mogm"}, {"imtl_g", "imtl"}]
+SAME_AT_FIRST = [
+    {"pcgrad", "gradvac"},
+    {"mgda", "cr_mogm"},
+    {"imtl_g", "imtl"},
+    {"gradnorm", "excess_mtl"},
+]
 
 
 def weigh(name, matrix, losses=None, present=None, **options):

@@ -30,8 +30,9 @@ lint: $(VENV)/.installed-test  ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-test  ## The cost of a step, against stock Keras
+bench: $(VENV)/.installed-test  ## The cost of a step, against stock Keras and its bound
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/balancers.py
 
 docs: $(VENV)/.installed-test  ## Every command and Python block of the docs is run
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -78,3 +78,48 @@ def test_intent_and_slots(tmp_path, data_dir):
     assert figure(shown, "intent", "accuracy") > 0.2  # of seven intents
     assert "SF-ID network" in shown and "this model" in shown
     assert (tmp_path / "speech" / "1" / "saved_model.pb").is_file()
+
+
+def row_of(table, method):
+    """The cells of a method's line in a printed table."""
+    return re.search(rf"^{method} .*$", table, re.MULTILINE).group().split()[1:]
+
+
+@pytest.mark.slow
+def test_toy_landscape_in_other_units(tmp_path):
+    """Equal weights follow the scale of a loss; the bargain is one for all units."""
+    picture = tmp_path / "toy.png"
+    shown = run(
+        "toy_landscape.py", "--scale", 0.1, "--steps", 4000, "--out", picture,
+        "--balancers", "equal", "nash_mtl", "gls", cwd=tmp_path,
+    )  # fmt: skip
+    assert re.search(r"Least 1 L1 \+ L2: .*\(-?0.00, -8.3\d\), L = \(-15.09, -15.09\)", shown)
+    assert "Least 0.1 L1 + L2: theta = (-5.73, -8.41), L = (-0.38, -19.83)" in shown
+    ends = {m: row_of(shown, m) for m in ("equal", "nash_mtl")}
+    firsts = {m: [float(c.strip(",")) for c in found[1:-2:2]] for m, found in ends.items()}
+    assert sum(abs(t1 + 5.73) < 0.1 for t1 in firsts["equal"]) >= 3
+    assert ends["nash_mtl"][0] == "5/5" and all(abs(t1) < 5 for t1 in firsts["nash_mtl"])
+    losses = {m: [float(c) for c in found[-2:]] for m, found in ends.items()}
+    assert losses["equal"] == pytest.approx([-3.8, -19.83], abs=0.1)
+    assert losses["nash_mtl"] == pytest.approx([-14.5, -14.5], abs=1.5)
+    assert "needs positive losses" in " ".join(row_of(shown, "gls"))
+    assert picture.is_file() or "pip install matplotlib" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.needs_data
+def test_multi_mnist_goes_on_where_it_was(tmp_path, data_dir):
+    budget = ["--data-dir", data_dir, "--train", 1200, "--epochs", 4, "--seeds", 1]
+    budget += ["--out", tmp_path / "results.json", "--balancer", "equal"]
+    first = run("multi_mnist.py", *budget, cwd=tmp_path)
+    table = first[first.index("Delta_m %") :]
+    assert all(float(cell) > 0.7 for cell in row_of(table, "single-task")[:2])
+    assert all(float(cell) > 0.7 for cell in row_of(table, "equal")[:2])
+    more = run("multi_mnist.py", *budget, "upgrad", cwd=tmp_path)
+    trained = re.findall(r"^seed 0  (\S+)", more, re.MULTILINE)
+    assert trained == ["upgrad"]
+    table = more[more.index("Delta_m %") :]
+    assert row_of(table, "equal") == row_of(first[first.index("Delta_m %") :], "equal")
+    left, right, delta = (float(cell) for cell in row_of(table, "upgrad")[:3])
+    single = [float(cell) for cell in row_of(table, "single-task")[:2]]
+    assert delta == pytest.approx(50 * (left / single[0] + right / single[1] - 2), abs=0.03)

@@ -17,6 +17,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
         parts: How many parts of a batch, with no row in common, it tells apart.
         every: It balances at each `every`-th step, and keeps its weights in between.
         keeps: Whether it keeps a number for each entry of the K gradients of what is shared.
+        needs_positive_losses: Whether it makes no sense of losses that are 0 or negative.
         needs_losses_after_step: Whether it is told the losses of the same batch after the step, by
             `after_step(losses, present)`, at the price of another forward pass.
         task_names: The K tasks, once bound to a model.
@@ -28,6 +29,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
     parts = 1
     every = 1
     keeps = False
+    needs_positive_losses = False
     needs_losses_after_step = False
     task_names: list[str]
 

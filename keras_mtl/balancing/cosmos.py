@@ -41,6 +41,8 @@ class COSMOS(LossBalancer):
         ValueError: If a number is negative, or, when it meets the model, a task is unknown.
     """
 
+    needs_positive_losses = True
+
     def __init__(
         self, preference: Mapping[str, float] | None = None, pull: float = 1.0, **kwargs: Any
     ):

@@ -35,6 +35,8 @@ class DBMTL(FollowingBalancer):
         ValueError: If `beta` is not from 0 to below 1, or the decay negative.
     """
 
+    needs_positive_losses = True
+
     def __init__(self, beta: float = 0.9, decay: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= beta < 1 or not decay >= 0:

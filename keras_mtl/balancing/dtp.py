@@ -34,6 +34,8 @@ class DTP(LossBalancer):
         ValueError: If `gamma` is negative or the momentum not from 0 to below 1.
     """
 
+    needs_positive_losses = True
+
     def __init__(self, gamma: float = 1.0, momentum: float = 0.9, **kwargs: Any):
         super().__init__(**kwargs)
         if not gamma >= 0 or not 0 <= momentum < 1:

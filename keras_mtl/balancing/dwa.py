@@ -37,6 +37,8 @@ class DWA(LossBalancer):
         ValueError: If the temperature is not positive.
     """
 
+    needs_positive_losses = True
+
     def __init__(self, temperature: float = 2.0, **kwargs: Any):
         super().__init__(**kwargs)
         if not temperature > 0:

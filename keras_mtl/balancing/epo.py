@@ -58,23 +58,26 @@ def epo_weights(gramian: Any, losses: Any, preference: Any, present: Any) -> Any
     keep = ops.minimum(ops.max(ops.where(here, pulled, -1e30)), 0.0)
     aim = ops.where(far, pulled, matvec(c, present))
     aim = aim / ops.maximum(ops.max(ops.abs(aim)), 1e-12)
-    rows = ops.where(ops.expand_dims(asked, 1), c, 0.0)
-    pull_size = ops.maximum(ops.max(ops.abs(pulled)), 1.0)
-    last = ops.where(far, ops.zeros_like(pulled), pulled / pull_size)
+    # Each condition in units of its own largest number, so that none is too small to be seen.
+    rows = ops.concatenate([c, ops.expand_dims(pulled, 0)], axis=0)
+    bounds = ops.concatenate([bounds, ops.reshape(keep, (1,))])
+    units = ops.maximum(ops.max(ops.abs(rows), axis=1), ops.abs(bounds))
+    units = ops.where(units > 0, units, 1.0)
+    asked = ops.concatenate([asked, ops.reshape(ops.logical_not(far), (1,))])
     program = Program(
         quadratic=ops.zeros((k, k)),
         # What is absent counts for nothing, and is drawn to 0.
         linear=ops.where(here, -aim, 1.0),
         equal=ops.expand_dims(present, 0),
         equal_to=ops.ones((1,)),
-        above=ops.concatenate([ops.eye(k), rows, ops.expand_dims(last, 0)], axis=0),
-        at_least=ops.concatenate(
+        above=ops.concatenate(
             [
-                ops.zeros((k,)),
-                ops.where(asked, bounds, -1.0),
-                ops.reshape(ops.where(far, -1.0, keep / pull_size), (1,)),
-            ]
+                ops.eye(k),
+                ops.where(ops.expand_dims(asked, 1), rows / ops.expand_dims(units, 1), 0.0),
+            ],
+            axis=0,
         ),
+        at_least=ops.concatenate([ops.zeros((k,)), ops.where(asked, bounds / units, -1.0)]),
     )
     wanted = shares_of(preference, present)
     found, broken = minimum(program, wanted)
@@ -105,6 +108,8 @@ class EPO(PreferenceBalancer):
         TypeError: If the preference is not given by name.
         ValueError: If a number is negative, or, when it meets the model, a task is unknown.
     """
+
+    needs_positive_losses = True
 
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
         return epo_weights(gramian, losses, self.wanted, present)

@@ -51,6 +51,7 @@ class FAMO(LossBalancer):
         ValueError: If the learning rate is not positive or the decay negative.
     """
 
+    needs_positive_losses = True
     needs_losses_after_step = True
 
     def __init__(self, learning_rate: float = 0.025, decay: float = 1e-3, **kwargs: Any):

@@ -27,5 +27,7 @@ class GLS(LossBalancer):
     Geometric Loss Strategy for Multi-Task Learning", CVPR Workshops 2019, arXiv:1904.08492.
     """
 
+    needs_positive_losses = True
+
     def objective(self, losses: Any, present: Any) -> Any:
         return geometric_mean(losses, present)

@@ -49,6 +49,8 @@ class GradNorm(GramianBalancer):
         ValueError: If `alpha` is negative or the learning rate not positive.
     """
 
+    needs_positive_losses = True
+
     def __init__(
         self,
         alpha: float = 1.5,

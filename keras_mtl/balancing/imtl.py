@@ -25,6 +25,8 @@ class IMTL(GramianBalancer):
         every: How often the gradients are balanced, in steps.
     """
 
+    needs_positive_losses = True
+
     def make_state(self, k: int) -> None:
         self.log_scales = self.vector("log_scales", trainable=True)
 

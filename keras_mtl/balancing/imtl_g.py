@@ -10,10 +10,12 @@ from keras_mtl.balancing._scaling import cosines, lengths, solve
 
 
 def imtl_g_weights(gramian: Any, present: Any) -> Any:
-    """`G w = t |g|` with weights that sum to 1 over the tasks present, `(K,)`."""
+    """`G w = t |g|` with weights that sum to 1 over the tasks present, `(K,)`; 0 for a zero gradient."""
     norms = lengths(gramian)
+    there = present * ops.cast(ops.diagonal(gramian) > 0, "float32")
     alike = cosines(gramian) + 1e-6 * ops.eye(gramian.shape[0])
-    raw = present * solve(alike, ops.ones_like(norms)) / norms * ops.min(norms)
+    shortest = ops.min(ops.where(there > 0, norms, 1e30))
+    raw = there * solve(alike, ops.ones_like(norms)) * ops.where(there > 0, shortest / norms, 0.0)
     total = ops.sum(raw)
     # Where the equation has no solution of a finite sum, all weigh the same.
     sound = ops.abs(total) > 1e-6 * ops.sum(ops.abs(raw))

@@ -23,6 +23,8 @@ class IMTLL(LossBalancer):
     Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021.
     """
 
+    needs_positive_losses = True
+
     def make_state(self, k: int) -> None:
         self.log_scales = self.vector("log_scales", trainable=True)
 

@@ -30,6 +30,8 @@ class MoCo(FollowingBalancer):
         ValueError: If `beta` is not from 0 to 1, or another is negative.
     """
 
+    needs_positive_losses = True
+
     def __init__(self, beta: float = 0.5, gamma: float = 0.1, rho: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 < beta <= 1 or not gamma >= 0 or not rho >= 0:

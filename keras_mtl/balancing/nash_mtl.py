@@ -7,17 +7,17 @@ from keras import ops
 
 from keras_mtl.balancing._fair import fair_weights
 from keras_mtl.balancing._gramian_balancer import GramianBalancer
-from keras_mtl.balancing._scaling import matvec
+from keras_mtl.balancing._scaling import cosines, lengths, matvec
 
 
 def nash_mtl_weights(gramian: Any, present: Any, *, max_norm: float) -> Any:
-    """The positive solution of `(G / |G|_F) w = 1 / w`, shortened to a step of `max_norm`, `(K,)`."""
-    there = present * ops.expand_dims(present, 1)
-    size = ops.sqrt(ops.sum(ops.square(gramian * there)))
-    weights = present * fair_weights(gramian, alpha=1.0) * ops.sqrt(size)
+    """The positive solution of `G w = 1 / w`, shortened to a step of `max_norm`, `(K,)`."""
+    weights = present * fair_weights(gramian, alpha=1.0)
     if not max_norm:
         return weights
-    length = ops.sqrt(ops.maximum(ops.sum(weights * matvec(gramian, weights)), 0.0))
+    # In terms of gradients of unit length, whose products neither overflow nor vanish.
+    parts = weights * lengths(gramian)
+    length = ops.sqrt(ops.maximum(ops.sum(parts * matvec(cosines(gramian), parts)), 0.0))
     return weights * (max_norm / ops.maximum(length, max_norm))
 
 
@@ -25,12 +25,13 @@ def nash_mtl_weights(gramian: Any, present: Any, *, max_norm: float) -> Any:
 class NashMTL(GramianBalancer):
     """Takes the Nash bargaining solution: the step that the product of the tasks' gains is largest for.
 
-    Blind to the scale of the losses, and its step is no longer than `max_norm`.
+    Blind to the scale of the losses: the step has the length `sqrt(K)`, or `max_norm` if that is less.
 
     Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, arXiv:2202.01017.
 
     Args:
-        max_norm: The longest step before the learning rate; 0 for any length. The paper's code has 1.
+        max_norm: The longest step before the learning rate; 0 for what the
+            equation gives. The paper's code has 1.
         gradients: "parameters" or "features".
 
     Raises:

@@ -27,11 +27,12 @@ def pcd_weights(gramian: Any, scales: Any, first: Any, present: Any, *, tau: flo
     others = present * (1.0 - first)
     to_first = matvec(scaled, first)
     wanted = (tau * ops.diagonal(scaled) - to_first) / norms
-    wanted = ops.where(others > 0, wanted, -1.0)
+    largest = ops.max(ops.abs(others * wanted))
+    wanted = ops.where(others > 0, wanted, -largest)
     apart = ops.where(ops.expand_dims(others, 1) * others > 0, alike, ops.eye(alike.shape[0]))
     u = others * nonnegative(apart, ops.expand_dims(wanted, 0))[0]
     # Promises that nothing can keep together are not made.
-    kept = matvec(apart, u) >= wanted - 1e-3 * (1.0 + ops.max(ops.abs(wanted)))
+    kept = matvec(apart, u) >= wanted - 1e-3 * largest
     u = ops.where(ops.all(ops.logical_or(kept, others == 0)), u, 0.0)
     raw = (first + u / norms) * scales
     square = ops.sum(raw * matvec(gramian, raw))

@@ -37,6 +37,8 @@ class STCH(LossBalancer):
         ValueError: If `mu` is not positive or `warmup_epochs` negative.
     """
 
+    needs_positive_losses = True
+
     def __init__(self, mu: float = 1.0, warmup_epochs: int = 4, **kwargs: Any):
         super().__init__(**kwargs)
         if not mu > 0 or warmup_epochs < 0:

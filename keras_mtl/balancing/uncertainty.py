@@ -28,6 +28,8 @@ class Uncertainty(LossBalancer):
         initial: Where every s_k starts; 0 is a weight of 1.
     """
 
+    needs_positive_losses = True
+
     def __init__(self, initial: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.initial = float(initial)

@@ -99,9 +99,8 @@ def fair(j, alpha):
 
 
 def nash_mtl(j):
-    """Proportional fairness of normalised gradients, no longer than 1 (Navon et al. 2022)."""
-    size = np.sqrt(np.linalg.norm(j @ j.T))
-    step = fair(j / size, 1.0) * size
+    """Proportional fairness, at a length of 1 at the most (Navon et al. 2022)."""
+    step = fair(j, 1.0)
     return step / max(np.linalg.norm(step), 1.0)
 
 
@@ -252,12 +251,24 @@ def test_options_that_change_the_step():
     j = jacobians(4)["conflicting"].astype("float64")
     np.testing.assert_allclose(weights_of("cagrad", j, c=0.0), 0.25, atol=1e-5)
     free = weights_of("nash_mtl", j, max_norm=0.0)
+    for scale in (1e-6, 1.0, 1e6):  # the units of the losses do not matter
+        step = weights_of("nash_mtl", scale * j, max_norm=0.0) @ j * scale
+        np.testing.assert_allclose(step, free @ j, rtol=1e-3)
+        assert np.linalg.norm(step) == pytest.approx(2.0, rel=1e-3)  # sqrt(K)
     short = weights_of("nash_mtl", j, max_norm=0.1)
     assert np.linalg.norm(short @ j) == pytest.approx(0.1, rel=1e-3)
     np.testing.assert_allclose(short / short.sum(), free / free.sum(), rtol=1e-4)
     assert sorted(weights_of("krum", j, selected=2)) == pytest.approx([0, 0, 0.5, 0.5])
     outlier = np.vstack([np.ones((4, 3)), [[100.0, -100, 50]]])
     assert weights_of("krum", outlier, byzantine=1, selected=4)[4] == 0
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_imtl_g_gives_no_weight_to_a_gradient_that_is_zero(scale):
+    j = jacobians(3)["random"] * scale
+    alone = weights_of("imtl_g", j[1:])
+    got = weights_of("imtl_g", np.concatenate([0 * j[:1], j[1:]]))
+    np.testing.assert_allclose(got, [0, *alone], rtol=1e-3)
 
 
 def test_gradnorm_moves_weights_against_the_slope_of_its_loss():

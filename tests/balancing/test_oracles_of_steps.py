@@ -165,10 +165,10 @@ def test_epo_is_the_linear_program_of_the_paper():
     r = np.array([1.0, 2.0, 0.5])
     made = bound(balancing.EPO(dict(zip(("t0", "t1", "t2"), r, strict=True))))
     for near in (False, True):
-        for seed in range(6):
+        for seed in range(10):
             rng = np.random.default_rng(seed)
             j, losses = rng.normal(size=(3, 8)), rng.uniform(0.5, 3, 3)
-            losses = 1.5 / r if near else losses
+            losses = 1.5 / r * rng.uniform(0.995, 1.005, 3) if near else losses
             c = j @ j.T
             shares = r * losses / (r * losses).sum()
             entropy = (shares * np.log(3 * shares)).sum()
@@ -189,8 +189,11 @@ def test_epo_is_the_linear_program_of_the_paper():
             if found.status == 2:  # nothing meets the conditions
                 np.testing.assert_allclose(got, r / r.sum(), rtol=1e-4)
                 continue
-            assert got @ aim >= found.x @ aim - 5e-3 * np.abs(aim).max(), (near, seed)
-            assert (rows[used] @ got >= floor[used] - 5e-3 * np.abs(c).max()).all(), (near, seed)
+            assert got @ aim >= found.x @ aim - 1e-3 * np.abs(aim).max(), (near, seed)
+            assert (rows[used] @ got >= floor[used] - 1e-3 * np.abs(rows[used]).max(1)).all(), (
+                near,
+                seed,
+            )
 
 
 def test_epo_reaches_the_wanted_proportion_on_a_front():

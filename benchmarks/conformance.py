@@ -514,11 +514,11 @@ def judge(row: Row, problems: list[Problem]) -> tuple[int, float, float | None, 
     verdict = f"DIFFERS in {n - held} of {n} {once}".strip()
     if row.aim is not None:
         left, right = np.array([[row.aim(p, f(p)[0]) for f in (row.ours, run)] for p in problems]).T
-        if np.all(left <= right + SLACK):
+        if np.all((mended <= TOLERANCE) | (left <= right + SLACK)):
             verdict = (
                 f"agrees in {held} {once}".strip() + f"; by {row.measure} ours is better in "
                 f"{np.sum(left < right - SLACK)} of {n}, by up to {(right - left).max():.2g}, and "
-                "worse in none"
+                "worse in none that differs"
             )
     if row.exact is not None:
         sure = np.array([row.sure(p) for p in problems])

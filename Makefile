@@ -22,8 +22,8 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed  ## Train on real digits, compare with single-task models, export
 	$(BIN)/keras-mtl demo
 
-test: $(VENV)/.installed-test  ## Every test, slow ones and doctests too
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-test  ## Every test, slow ones and doctests too, on two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.installed-test  ## Style and types
 	$(BIN)/ruff check .

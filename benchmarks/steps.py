@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,17 @@ class Run:
         k: Tasks.
         steps: Steps in an epoch.
         balancer: What balances it; without one it is stock Keras.
+        clock: What times it.
     """
 
-    def __init__(self, family: str, k: int, steps: int, balancer: Any = None):
+    def __init__(
+        self,
+        family: str,
+        k: int,
+        steps: int,
+        balancer: Any = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
         cls = keras.Model if balancer is None else keras_mtl.MultiTaskModel
         self.model, losses = network(cls, family, k)
         # So slow that the losses, and what the solvers are given, stay what they are at the start.
@@ -97,13 +105,13 @@ class Run:
         self.model.make_train_function()
         batches = tf.data.Dataset.from_tensor_slices(rows(family, k, steps))
         self.batches = iter(batches.repeat())
-        self.balancer, self.steps = balancer, steps
+        self.balancer, self.steps, self.clock = balancer, steps, clock
 
     def epoch(self) -> float:
         """Trains for an epoch; the milliseconds of a step."""
-        begun = time.perf_counter()
+        begun = self.clock()
         self.model.train_function(self.batches)
-        spent = time.perf_counter() - begun
+        spent = self.clock() - begun
         if self.balancer is not None:
             self.balancer.on_epoch_end()
         return 1000 * spent / self.steps

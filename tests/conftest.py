@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _fresh_seeds():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
 
 

@@ -412,7 +412,7 @@ def test_ask_20_same_seed_same_bits():
     ]:
         weights = []
         for _ in range(2):
-            keras.utils.clear_session()
+            keras.utils.clear_session(free_memory=False)
             model = compiled(seed=5, balancer=balancer, run_eagerly=eager)
             model.fit(x, y, batch_size=16, epochs=1, verbose=0)
             weights.append(model.get_weights())

@@ -13,9 +13,9 @@ class SplitBalancer(Balancer):
     """A balancer whose weights need gradients of several samples of the rows.
 
     The paper's two or three batches a step are `parts` of the one that `fit` hands over, with no row
-    in common: a step costs what K backward passes of the batch cost, the gradients in memory are
-    `parts` times as many, and each is of a sample that is as much smaller. A task takes part where
-    each part has labels of it. Heads learn from all rows.
+    in common. A step needs the backward passes that K gradients of the batch need; the gradients in
+    memory, and their products, are of `parts` times as many rows, and each is of a sample that is as
+    much smaller. A task takes part where each part has labels of it. Heads learn from all rows.
 
     Attributes:
         parts: How many samples.

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl.balancing._draws import uniform
 from keras_mtl.balancing._gradient_balancer import GradientBalancer
 
 
@@ -21,8 +22,10 @@ def graddrop(gradients: Any, draws: Any, *, leak: float) -> Any:
     Returns:
         `(...)`.
     """
-    up = ops.sum(ops.maximum(gradients, 0.0), axis=0)
-    down = ops.sum(ops.minimum(gradients, 0.0), axis=0)
+    # Added up row by row, which fuses into one pass.
+    rows = ops.unstack(gradients, gradients.shape[0])
+    up = sum((ops.maximum(row, 0.0) for row in rows), start=0.0)
+    down = sum((ops.minimum(row, 0.0) for row in rows), start=0.0)
     total, size = up + down, up - down
     purity = 0.5 * (1.0 + total / ops.where(size > 0, size, ops.ones_like(size)))
     return leak * total + (1.0 - leak) * ops.where(draws < purity, up, down)
@@ -61,8 +64,9 @@ class GradDrop(GradientBalancer):
         self.generator = keras.random.SeedGenerator(seed)
 
     def combine(self, gradients: Any, present: Any) -> Any:
-        draws = keras.random.uniform(ops.shape(gradients)[1:], seed=self.generator)
-        return graddrop(gradients, ops.cast(draws, gradients.dtype), leak=self.leak)
+        shape = ops.shape(gradients)[1:]
+        draws = ops.cast(uniform(shape, self.generator), gradients.dtype)
+        return graddrop(gradients, draws, leak=self.leak)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "leak": self.leak, "seed": self.seed}

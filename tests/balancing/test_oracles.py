@@ -1,5 +1,6 @@
 """Every method against NumPy and SciPy written from its paper, another way than the code goes."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -7,6 +8,7 @@ from scipy.linalg import sqrtm
 from scipy.optimize import minimize, nnls
 
 from keras_mtl import balancing
+from keras_mtl.balancing._draws import uniform
 from keras_mtl.balancing._sorting import in_order
 from tests.balancing._gramians import gramian, jacobians
 
@@ -304,6 +306,19 @@ def test_losses_of_the_papers():
 def test_rows_are_sorted_entry_by_entry(k, rng):
     rows = rng.normal(size=(k, 50)).astype("float32")
     np.testing.assert_array_equal(np.stack(in_order(list(rows))), np.sort(rows, axis=0))
+
+
+def test_draws_are_uniform_and_new_at_each_step():
+    """Moments, neighbours and steps of a large draw, against those of independent uniform numbers."""
+    generator = keras.random.SeedGenerator(1)
+    one, two = (np.asarray(uniform((300, 400), generator)) for _ in range(2))
+    for draws in (one, two):
+        assert draws.min() >= 0 and draws.max() < 1
+        counts = np.histogram(draws, 16, (0, 1))[0]
+        assert np.square(counts / 7500 - 1).sum() * 7500 < 40  # chi-square with 15 degrees
+        for shifted in (draws[1:].ravel(), draws[:-1].ravel()):
+            assert abs(np.corrcoef(shifted, np.roll(shifted, 1))[0, 1]) < 0.01
+    assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.01
 
 
 def test_entries_of_the_gradients():

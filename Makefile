@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-test  ## Style and types
 
 bench: $(VENV)/.installed-test  ## The cost of a step, against stock Keras and its bound
 	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/balancers.py
+	$(BIN)/python benchmarks/balancers.py --families mlp --tasks 2
 
 docs: $(VENV)/.installed-test  ## Every command and Python block of the docs is run
 	$(BIN)/python -m pytest tests/test_docs.py

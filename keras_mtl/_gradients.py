@@ -5,7 +5,6 @@ is one forward pass and as many backward passes as it needs (`balanced`): a loss
 the others need the K gradients of what the tasks share, found as what two or more losses reach.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -128,14 +127,11 @@ def _k_passes(
         found = tape.gradient(targets, [values[i] for i in shared], output_gradients=seeds)
         return [_dense(g) for g in found]
 
-    step = (
-        balance
-        if balancer.every == 1
-        else functools.partial(_now_and_then, balancer, balance, hold)
-    )
-    at = dict(zip(shared, step(), strict=True))
-    shares = ops.unstack(ops.reshape(whole.shares, (-1,)), len(targets))
+    found = balance() if balancer.every == 1 else _now_and_then(balancer, balance, hold)
+    at = dict(zip(shared, found, strict=True))
     if len(parts) > 1:
+        # Each part's loss is a mean over its own labels; heads learn from the mean over all.
+        shares = ops.unstack(ops.reshape(whole.shares, (-1,)), len(targets))
         rows = [
             tuple(None if g is None else _dense(g) * s for g, s in zip(r, shares, strict=True))
             for r in rows

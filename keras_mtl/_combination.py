@@ -4,11 +4,12 @@ The Gramian is summed variable by variable and over replicas; its solver sees fl
 scale has touched. A gradient or loss that is not finite reaches no state of a balancer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_mtl._dense_gradients import Rows, inner_products, weighted_sum
 from keras_mtl._replicas import replicas, sum_over_replicas
 
 
@@ -59,45 +60,70 @@ def combined(
     names: Sequence[str],
     whole: Whole,
     scale: Any,
-    *,
-    reduce: bool = True,
 ) -> list[Any]:
-    """The balanced gradient of each stack, as this replica's share of it.
+    """The gradient of each variable, where a method looks at each entry of the K gradients.
 
     Args:
-        balancer: A balancer that looks at gradients.
-        stacks: `(parts * K, ...)` for each variable (or feature); zeros where a task does not reach it.
+        balancer: A balancer that needs gradients, or keeps them.
+        stacks: `(K, ...)` for each variable; zeros where a task does not reach it.
         names: The path of each variable.
         whole: The losses.
         scale: What the gradients are scaled by in mixed precision, and what is returned is, too.
-        reduce: Whether the stacks of the replicas add up; features are of each replica's own rows.
+
+    Returns:
+        This replica's share of each.
     """
     count = replicas()
-    if reduce and count > 1:
+    if count > 1:
         stacks = [sum_over_replicas(stack) for stack in stacks]
     if balancer.needs == "gradients":
         found = [balancer.combine(stack, whole.present) for stack in stacks]
-    elif balancer.keeps:
-        found = _followed(balancer, stacks, names, whole, scale)
     else:
-        total = gramian(stacks, balancer.parts * len(balancer.task_names)) / (scale * scale)
-        weights = _weigh(balancer, total if reduce else sum_over_replicas(total), whole)
-        found = [_weighted_sum(weights, stack) for stack in stacks]
-    return [g / count for g in found] if reduce and count > 1 else found
+        found = _followed(balancer, stacks, names, whole, scale)
+    return [g / count for g in found] if count > 1 else found
 
 
-def gramian(stacks: Sequence[Any], rows: int) -> Any:
-    """`G[i, j] = <g_i, g_j>` over all stacks, `(rows, rows)` in float32."""
-    total = ops.zeros((rows, rows), "float32")
-    for stack in stacks:
-        flat = ops.cast(ops.reshape(stack, (rows, -1)), "float32")
-        if rows < 4:
-            # XLA multiplies matrices that are so narrow three times slower than it does vectors.
-            columns = [ops.matmul(flat, ops.expand_dims(flat[k], 1)) for k in range(rows)]
-            total = total + ops.concatenate(columns, axis=1)
-        else:
-            total = total + ops.matmul(flat, ops.transpose(flat))
-    return total
+def weights_of(
+    balancer: Any, parts: Mapping[int, Sequence[Rows]], whole: Whole, scale: Any, *, reduce: bool
+) -> list[list[Any]]:
+    """The weights of the K gradients of each part of the batch, by their inner products.
+
+    Args:
+        balancer: A balancer that needs the Gramian.
+        parts: For each part that is compared with another, the K gradients by each variable (or
+            feature).
+        whole: The losses.
+        scale: What the gradients are scaled by in mixed precision.
+        reduce: Whether the Gramian is still to be summed over replicas.
+
+    Returns:
+        K scalars for each part.
+    """
+    k = len(balancer.task_names)
+    total = gramian(balancer, parts) / (scale * scale)
+    weights = _weigh(balancer, sum_over_replicas(total) if reduce else total, whole)
+    each = ops.unstack(weights, balancer.parts * k)
+    return [each[p * k : (p + 1) * k] for p in range(balancer.parts)]
+
+
+def gramian(balancer: Any, parts: Mapping[int, Sequence[Rows]]) -> Any:
+    """`G[p, i, q, j] = <g_pi, g_qj>` over all variables as `(parts * K, parts * K)`, in float32.
+
+    It is 0 where the balancer does not look.
+    """
+    k = len(balancer.task_names)
+    none = ops.zeros((k, k), "float32")
+    blocks = {}
+    for p, q in balancer.compared:
+        block = none
+        for one, other in zip(parts[p], parts[q], strict=True):
+            block = block + inner_products(one, other, lengths_only=balancer.lengths_only)
+        blocks[q, p] = ops.transpose(block)
+        blocks[p, q] = block
+    n = range(balancer.parts)
+    return ops.concatenate(
+        [ops.concatenate([blocks.get((p, q), none) for q in n], axis=1) for p in n], axis=0
+    )
 
 
 def held_weights(balancer: Any, whole: Whole) -> Any:
@@ -130,8 +156,8 @@ def _followed(
     balancer: Any, stacks: Sequence[Any], names: Sequence[str], whole: Whole, scale: Any
 ) -> list[Any]:
     """What a balancer makes of gradients that it follows from step to step."""
-    stacks = [ops.cast(stack, "float32") / scale for stack in stacks]
     k = len(balancer.task_names)
+    stacks = [ops.cast(stack, "float32") / scale for stack in stacks]
     squares = ops.zeros((k,), "float32")
     for stack in stacks:
         squares = squares + ops.sum(ops.square(ops.reshape(stack, (k, -1))), axis=1)
@@ -139,14 +165,22 @@ def _followed(
     stepped, total = [], ops.zeros((k, k), "float32")
     for stack, name in zip(stacks, names, strict=True):
         memory = balancer.memory(name)
-        seen = balancer.followed(
-            stack, memory.value, ops.sqrt(squares), whole.losses, whole.present
+        before = memory.value
+        seen = balancer.follow(stack, before, ops.sqrt(squares), whole.losses)
+        moves = ops.reshape(
+            ops.logical_and(sound, whole.present), (-1, *[1] * (len(stack.shape) - 1))
         )
-        memory.assign(ops.where(sound, seen.kept, memory))
-        total = total + gramian([seen.measured], k)
-        stepped.append(seen.stepped)
-    weights = _weigh(balancer, ops.where(sound, total, float("nan")), whole)
-    return [_weighted_sum(weights * scale, stack) for stack in stepped]
+        kept = ops.where(moves, seen.kept, before)
+        # What is kept is most often what is measured and stepped along; then it is the one tensor.
+        measured = kept if seen.measured is seen.kept else seen.measured
+        memory.assign(kept)
+        rows = ops.unstack(measured, k)
+        total = total + inner_products(rows, rows, lengths_only=balancer.lengths_only)
+        stepped.append(kept if seen.stepped is seen.kept else seen.stepped)
+    both = ops.logical_and(ops.expand_dims(whole.present, 1), whole.present)
+    total = ops.where(sound, ops.where(both, total, 0.0), float("nan"))
+    weights = ops.unstack(_weigh(balancer, total, whole) * scale, k)
+    return [weighted_sum(weights, ops.unstack(stack, k)) for stack in stepped]
 
 
 def kept_state(balancer: Any) -> list[tuple[Any, Any]]:
@@ -162,11 +196,3 @@ def restore(state: Sequence[tuple[Any, Any]], unless: Any) -> None:
 
 def _vector(scalars: Sequence[Any]) -> Any:
     return ops.stack([ops.cast(x, "float32") for x in scalars])
-
-
-def _weighted_sum(weights: Any, stack: Any) -> Any:
-    # Term by term, which fuses into one pass; a product with a matrix of one row does not.
-    rows = stack.shape[0]
-    weights = ops.unstack(ops.cast(weights, stack.dtype), rows)
-    terms = [w * g for w, g in zip(weights, ops.unstack(stack, rows), strict=True)]
-    return sum(terms[1:], terms[0])

@@ -12,8 +12,17 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_mtl._combination import Terms, Whole, combined, held_weights, kept_state, restore
-from keras_mtl._replicas import replicas
+from keras_mtl._combination import (
+    Terms,
+    Whole,
+    combined,
+    held_weights,
+    kept_state,
+    restore,
+    weights_of,
+)
+from keras_mtl._dense_gradients import Product, Products, Reading, Rows, reading, weighted_sum
+from keras_mtl._replicas import replicas, sum_over_replicas
 
 
 def backward(
@@ -37,6 +46,7 @@ def backward(
 def balanced(
     objectives: Sequence[Callable[[Any], Terms]],
     trunk: Callable[[], Any],
+    dense: Sequence[keras.layers.Dense],
     variables: Sequence[keras.Variable],
     balancer: Any,
     scale: Any,
@@ -50,6 +60,7 @@ def balanced(
         objectives: One for each part of the batch that the balancer tells apart, most often one. Each
             runs the model, from what `trunk` returned if that is not None.
         trunk: Makes the shared representation, a list of tensors; run if its gradients are balanced.
+        dense: Layers that two or more tasks depend on and that nothing but the graph calls.
         variables: What to differentiate by, the balancer's own among them.
         balancer: A `keras_mtl.balancing.Balancer`.
         scale: What the losses are scaled by in mixed precision; the gradients returned are, too.
@@ -61,7 +72,7 @@ def balanced(
         return _one_pass(objectives[0], variables, balancer, scale)
     if balancer.gradients == "features":
         return _k_heads(objectives[0], trunk, variables, balancer, scale)
-    return _k_passes(objectives, variables, balancer, scale)
+    return _k_passes(objectives, dense, variables, balancer, scale)
 
 
 def _one_pass(
@@ -96,59 +107,99 @@ def _one_pass(
 
 
 def _k_passes(
-    objectives: Any, variables: Any, balancer: Any, scale: Any
+    objectives: Any, dense: Any, variables: Any, balancer: Any, scale: Any
 ) -> tuple[list[Any], list[Any]]:
-    values = [v.value for v in variables]
-    with tf.GradientTape(persistent=True) as tape:
+    k, by_gramian = len(balancer.task_names), balancer.needs == "gramian" and not balancer.keeps
+    # Products of gradients cannot be summed over replicas before they are multiplied.
+    layers = dense if by_gramian and replicas() == 1 else []
+    with tf.GradientTape(persistent=True) as tape, reading(layers, k, tape.watch) as readings:
         parts = [objective(None) for objective in objectives]
         whole = Whole.of(parts)
         targets = [
-            loss
-            for part in parts
-            for loss in balancer.differentiated(part.losses, whole.losses, whole.present)
+            balancer.differentiated(part.losses, whole.losses, whole.present) for part in parts
         ]
-    rows = list(
-        zip(*(tape.gradient(t, values, output_gradients=scale) for t in targets), strict=True)
-    )
-    k, own = len(targets) // len(parts), {id(v) for v in balancer.trainable_variables}
+    every = [target for part in targets for target in part]
+    rows = _Sought(variables, readings).rows(tape, every, scale)
+    own = {id(v) for v in balancer.trainable_variables}
     shared = [
         i
         for i, row in enumerate(rows)
         if id(variables[i]) not in own and sum(g is not None for g in row[:k]) > 1
     ]
-    names = [variables[i].path for i in shared]
+    trunk = _Sought([variables[i] for i in shared], readings)
 
     def balance() -> list[Any]:
-        found = rows if balancer.every == 1 else _rows(tape, targets, values, shared, scale)
-        return combined(balancer, [_stack(found[i]) for i in shared], names, whole, scale)
+        found = [rows[i] for i in shared]
+        if balancer.every > 1:
+            found = trunk.rows(tape, every, scale)
+        if not by_gramian:
+            names = [variables[i].path for i in shared]
+            return combined(balancer, [ops.stack(_filled(r)) for r in found], names, whole, scale)
+        seen = sorted({p for pair in balancer.compared for p in pair})
+        by_part = {p: [_summed(_filled(r[p * k : (p + 1) * k])) for r in found] for p in seen}
+        weights = weights_of(balancer, by_part, whole, scale, reduce=False)
+        steps = []
+        for p in balancer.stepped:
+            if p in by_part:
+                # The optimizer adds the replicas up.
+                shares = [w / replicas() for w in weights[p]]
+                steps.append([weighted_sum(shares, r) for r in by_part[p]])
+            else:
+                # Nobody has to know its K gradients apart.
+                steps.append(trunk.sum(tape, targets[p], [w * scale for w in weights[p]]))
+        return [_total(step) for step in zip(*steps, strict=True)]
 
     def hold() -> list[Any]:
         seeds = ops.unstack(held_weights(balancer, whole) * scale, k)
-        found = tape.gradient(targets, [values[i] for i in shared], output_gradients=seeds)
-        return [_dense(g) for g in found]
+        return trunk.sum(tape, every, seeds)
 
     found = balance() if balancer.every == 1 else _now_and_then(balancer, balance, hold)
     at = dict(zip(shared, found, strict=True))
     if len(parts) > 1:
         # Each part's loss is a mean over its own labels; heads learn from the mean over all.
-        shares = ops.unstack(ops.reshape(whole.shares, (-1,)), len(targets))
+        shares = ops.unstack(ops.reshape(whole.shares, (-1,)), len(every))
         rows = [
-            tuple(None if g is None else _dense(g) * s for g, s in zip(r, shares, strict=True))
-            for r in rows
+            row
+            if i in at
+            else [g if g is None else _dense(g) * s for g, s in zip(row, shares, strict=True)]
+            for i, row in enumerate(rows)
         ]
-    gradients = [at[i] if i in at else _single(row) for i, row in enumerate(rows)]
+    gradients = [at[i] if i in at else _total(row) for i, row in enumerate(rows)]
     extra = [part.extra for part in parts if part.extra is not None]
     if extra:
-        seeds = [scale / len(parts)] * len(extra)
-        more = tape.gradient(extra, values, output_gradients=seeds)
+        more = _Sought(variables, readings).sum(tape, extra, [scale / len(parts)] * len(extra))
         gradients = [_add(g, m) for g, m in zip(gradients, more, strict=True)]
     return gradients, [part.rest for part in parts]
 
 
-def _rows(tape: Any, targets: Any, values: Any, shared: Any, scale: Any) -> dict[int, Any]:
-    """The gradients of each target by the shared variables alone."""
-    found = (tape.gradient(t, [values[i] for i in shared], output_gradients=scale) for t in targets)
-    return dict(zip(shared, zip(*found, strict=True), strict=True))
+class _Sought:
+    """Variables to differentiate by, and what `Dense` layers told of theirs."""
+
+    def __init__(self, variables: Sequence[keras.Variable], readings: Sequence[Reading]):
+        self._values = [v.value for v in variables]
+        self._readings = readings
+        self._at = {id(v): i for i, v in enumerate(variables)}
+
+    def rows(self, tape: Any, targets: Sequence[Any], scale: Any) -> list[Sequence[Any]]:
+        """For each variable its gradient of each target; None where one does not reach it."""
+        return list(zip(*(self._of(tape, [t], [scale]) for t in targets), strict=True))
+
+    def sum(self, tape: Any, targets: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        """For each variable the gradient of the sum of targets, each times its seed."""
+        return [None if g is None else _dense(g) for g in self._of(tape, targets, seeds)]
+
+    def _of(self, tape: Any, targets: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        sums = [read.sums for read in self._readings]
+        found = tape.gradient(targets, [*self._values, *sums], output_gradients=list(seeds))
+        count = len(self._values)
+        gradients = found[:count]
+        for read, told in zip(self._readings, found[count:], strict=True):
+            kernel, bias = (self._at.get(id(v)) for v in (read.layer.kernel, read.layer.bias))
+            if told is not None and kernel is not None:
+                gradients[kernel] = _add(gradients[kernel], Product(read.inputs, told))
+            if told is not None and bias is not None:
+                gradients[bias] = _add(gradients[bias], ops.sum(told, axis=0))
+        return gradients
 
 
 def _now_and_then(balancer: Any, balance: Any, hold: Any) -> Any:
@@ -183,38 +234,54 @@ def _k_heads(
             "use gradients='parameters'."
         )
     stacks = [
-        _stack([_zeros(g, f) for g in row]) for row, f in zip(of_features, features, strict=True)
+        [ops.zeros_like(f) if g is None else _dense(g) for g in row]
+        for row, f in zip(of_features, features, strict=True)
     ]
-    seeds = combined(balancer, stacks, [], whole, scale, reduce=False)
+    if balancer.needs == "gradients":
+        seeds = [balancer.combine(ops.stack(stack), whole.present) for stack in stacks]
+    else:
+        weights = weights_of(balancer, {0: stacks}, whole, scale, reduce=True)[0]
+        seeds = [weighted_sum(weights, stack) for stack in stacks]
     seeds = [ops.cast(seed, f.dtype) for seed, f in zip(seeds, features, strict=True)]
     targets = [*features, *_given(terms.extra)]
     down = below.gradient(
         targets, values, output_gradients=[*seeds, *(scale for _ in _given(terms.extra))]
     )
-    gradients = [_add(g, _single(row)) for g, row in zip(down, of_variables, strict=True)]
+    gradients = [_add(g, _total(row)) for g, row in zip(down, of_variables, strict=True)]
     return gradients, [terms.rest]
 
 
-def _stack(row: Sequence[Any]) -> Any:
-    there = next(g for g in row if g is not None)
-    return ops.stack([_dense(_zeros(g, there)) for g in row])
+def _filled(row: Sequence[Any]) -> Rows:
+    """K gradients, with zeros where a target does not reach; as products where all are."""
+    there = [g for g in row if g is not None]
+    first = there[0]
+    if all(isinstance(g, Product) and g.inputs is first.inputs for g in there):
+        none = ops.zeros_like(first.told)
+        return Products(first.inputs, [none if g is None else g.told for g in row])
+    none = ops.zeros_like(_dense(first))
+    return [none if g is None else _dense(g) for g in row]
 
 
-def _zeros(gradient: Any, like: Any) -> Any:
-    return ops.zeros_like(_dense(like)) if gradient is None else gradient
+def _summed(rows: Rows) -> Rows:
+    """K gradients, each summed over replicas."""
+    if replicas() == 1:
+        return rows
+    return ops.unstack(sum_over_replicas(ops.stack(rows)), len(rows))
 
 
 def _dense(gradient: Any) -> Any:
-    """The rows of an embedding that a batch has read, as a whole table."""
+    """A gradient as one tensor: the rows of an embedding that a batch has read, or a product."""
+    if isinstance(gradient, Product):
+        return gradient.dense()
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
-def _single(row: Sequence[Any]) -> Any:
+def _total(row: Sequence[Any]) -> Any:
     """The gradient of a variable that one loss reaches, or of several that are added up."""
     total = None
     for gradient in row:
         total = _add(total, gradient)
-    return total
+    return total.dense() if isinstance(total, Product) else total
 
 
 def _add(one: Any, other: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_mtl._functional import is_functional
 from keras_mtl._prediction import Prediction
 
 
@@ -120,6 +121,10 @@ class TaskGraph:
                 seen[id(layer)] = seen.get(id(layer), 0) + 1
         return [layer for key, layer in every.items() if seen[key] > 1]
 
+    def dense_layers(self) -> list[keras.layers.Dense]:
+        """Those of the shared layers, and inside of them, whose calls are all that uses them."""
+        return [x for x in _within(self.shared_layers()) if isinstance(x, keras.layers.Dense)]
+
     def inputs_of(self, task: str, inputs: Sequence[Any]) -> list[Any]:
         """The model inputs that this task's output depends on."""
         return [t for t in inputs if t._keras_history.operation in self._layers[task]]
@@ -143,6 +148,19 @@ def variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
         v for layer in layers if isinstance(layer, keras.Layer) for v in layer.trainable_variables
     ]
     return list({id(v): v for v in found}.values())
+
+
+def _within(layers: Sequence[Any]) -> list[Any]:
+    """These layers, or in their place those that they call one after the other and say that they do."""
+    found: list[Any] = []
+    for layer in layers:
+        if is_functional(layer):
+            found += _within(layer.layers)
+        elif getattr(layer, "calls_layers_plainly", False):
+            found += layer._flatten_layers(include_self=False)
+        else:
+            found.append(layer)
+    return list({id(layer): layer for layer in found}.values())
 
 
 def _arguments(tensor: Any) -> list[Any]:

@@ -283,7 +283,8 @@ class MultiTaskModel(keras.Model):
 
         scale = self.optimizer.scale_loss(ops.ones((), "float32"))
         objectives = [functools.partial(self._terms, batch) for batch in batches]
-        return _gradients.balanced(objectives, trunk, variables, self.balancer, scale)
+        dense = self._graph.dense_layers()
+        return _gradients.balanced(objectives, trunk, dense, variables, self.balancer, scale)
 
     def _terms(self, batch: Any, features: Any = None) -> Terms:
         seen = self._forward(*batch, training=True, features=features)

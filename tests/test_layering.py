@@ -27,9 +27,9 @@ ALLOWED = {
 FOUNDATION = {
     "_labels", "_names", "_prediction", "_gradients", "_graph", "_losses", "_metrics", "_compile",
     "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
-    "_combination", "_replicas",
+    "_combination", "_replicas", "_dense_gradients",
 }  # fmt: skip
-TENSORFLOW = {"_gradients.py", "_replicas.py", "data", "callbacks", "export"}
+TENSORFLOW = {"_gradients.py", "_dense_gradients.py", "_replicas.py", "data", "callbacks", "export"}
 
 
 def imports(path: pathlib.Path) -> set[str]:

@@ -16,6 +16,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
         gradients: Of what: "parameters" or "features".
         parts: How many parts of a batch, with no row in common, it tells apart.
         every: It balances at each `every`-th step, and keeps its weights in between.
+        lengths_only: Whether of the Gramian it only looks at the diagonal.
         keeps: Whether it keeps a number for each entry of the K gradients of what is shared.
         needs_positive_losses: Whether it makes no sense of losses that are 0 or negative.
         needs_losses_after_step: Whether it is told the losses of the same batch after the step, by
@@ -28,6 +29,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
     gradients = "parameters"
     parts = 1
     every = 1
+    lengths_only = False
     keeps = False
     needs_positive_losses = False
     needs_losses_after_step = False
@@ -64,6 +66,16 @@ class Balancer(keras.layers.Layer, abc.ABC):
             self.last_weights = self.vector("last_weights", "ones")
         # Keras loads the state of built layers only.
         self.built = True
+
+    @property
+    def compared(self) -> Sequence[tuple[int, int]]:
+        """The parts of the batch whose gradients are multiplied with each other; all, if not said."""
+        return [(p, q) for p in range(self.parts) for q in range(p, self.parts)]
+
+    @property
+    def stepped(self) -> Sequence[int]:
+        """The parts of the batch whose gradients it weighs; all, if not said."""
+        return range(self.parts)
 
     def make_state(self, k: int) -> None:
         """Makes the variables of K tasks, with `vector` or `add_weight`."""

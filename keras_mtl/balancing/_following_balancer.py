@@ -9,7 +9,7 @@ from keras_mtl.balancing._gramian_balancer import GramianBalancer, check_space
 
 
 class Followed(NamedTuple):
-    """What becomes of the K gradients of one variable, each `(K, ...)`.
+    """What becomes of the K gradients of one variable, each `(K, ...)`; one tensor where they agree.
 
     Attributes:
         measured: What the Gramian is made of.
@@ -44,7 +44,7 @@ class FollowingBalancer(GramianBalancer):
 
     @abc.abstractmethod
     def follow(self, gradients: Any, kept: Any, norms: Any, losses: Any) -> Followed:
-        """One variable's gradients at this step.
+        """One variable's gradients at this step; of tasks that are absent nothing is used.
 
         Args:
             gradients: `(K, ...)`.
@@ -52,18 +52,6 @@ class FollowingBalancer(GramianBalancer):
             norms: `(K,)`, the norms of the gradients over all variables.
             losses: `(K,)`, after alpha.
         """
-
-    def followed(
-        self, gradients: Any, kept: Any, norms: Any, losses: Any, present: Any
-    ) -> Followed:
-        """`follow` for tasks that are present; for others nothing is measured, stepped or changed."""
-        there = ops.reshape(present, (-1, *[1] * (len(gradients.shape) - 1)))
-        seen = self.follow(gradients, kept, norms, losses)
-        return Followed(
-            ops.where(there, seen.measured, 0.0),
-            ops.where(there, seen.stepped, 0.0),
-            ops.where(there, seen.kept, kept),
-        )
 
 
 def along(values: Any, gradients: Any) -> Any:

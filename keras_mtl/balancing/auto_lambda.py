@@ -34,6 +34,9 @@ class AutoLambda(SplitBalancer):
         ValueError: If a number is not positive, or, when it meets the model, a task is unknown.
     """
 
+    compared = ((0, 1),)
+    stepped = (0,)
+
     def __init__(
         self,
         primary: Sequence[str] | None = None,

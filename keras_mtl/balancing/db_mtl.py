@@ -36,6 +36,7 @@ class DBMTL(FollowingBalancer):
     """
 
     needs_positive_losses = True
+    lengths_only = True
 
     def __init__(self, beta: float = 0.9, decay: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)

@@ -34,6 +34,8 @@ class ExcessMTL(FollowingBalancer):
         ValueError: If the rate is not positive.
     """
 
+    lengths_only = True
+
     def __init__(self, rate: float = 0.01, **kwargs: Any):
         super().__init__(**kwargs)
         if not rate > 0:

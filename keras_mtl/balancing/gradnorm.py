@@ -50,6 +50,7 @@ class GradNorm(GramianBalancer):
     """
 
     needs_positive_losses = True
+    lengths_only = True
 
     def __init__(
         self,

@@ -28,6 +28,8 @@ class MoDo(SplitBalancer):
     """
 
     parts = 3
+    compared = ((0, 1),)
+    stepped = (2,)
 
     def __init__(self, gamma: float = 1e-3, rho: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)

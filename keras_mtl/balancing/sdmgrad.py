@@ -57,6 +57,8 @@ class SDMGrad(SplitBalancer):
     """
 
     parts = 3
+    compared = ((0, 1),)
+    stepped = (2,)
 
     def __init__(self, pull: float = 0.3, rate: float = 10.0, iterations: int = 20, **kwargs: Any):
         super().__init__(**kwargs)

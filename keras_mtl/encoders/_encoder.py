@@ -11,9 +11,12 @@ class Encoder(keras.layers.Layer, abc.ABC):
 
     Attributes:
         accepts_missing: Whether its inputs may hold NaN.
+        calls_layers_plainly: Whether its layers are called from its `call` alone and under no gradient
+            of their own, so that the gradient engine may look at what they read.
     """
 
     accepts_missing = False
+    calls_layers_plainly = True
 
     def __init__(self, name: str | None = None, **kwargs: Any):
         # Not the class's name alone, which is that of an input such as "image" or "text".

@@ -28,7 +28,7 @@ class Before(balancing.FollowingBalancer):
     """Steps along the sum of the gradients of this step and of the one before."""
 
     def follow(self, gradients, kept, norms, losses):
-        return balancing._following_balancer.Followed(gradients, gradients + kept, gradients)
+        return balancing.Followed(gradients, gradients + kept, gradients)
 
     def task_weights(self, gramian, losses, present):
         return ops.ones_like(losses)

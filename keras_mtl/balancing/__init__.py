@@ -26,6 +26,7 @@ import keras
 
 from keras_mtl._names import nearest
 from keras_mtl.balancing._balancer import Balancer as Balancer
+from keras_mtl.balancing._following_balancer import Followed as Followed
 from keras_mtl.balancing._following_balancer import FollowingBalancer as FollowingBalancer
 from keras_mtl.balancing._gradient_balancer import GradientBalancer as GradientBalancer
 from keras_mtl.balancing._gramian_balancer import GramianBalancer as GramianBalancer

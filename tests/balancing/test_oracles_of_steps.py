@@ -226,9 +226,10 @@ class Followed:
             self.variables, (j[:, :4].reshape(3, 2, 2), j[:, 4:]), strict=True
         ):
             memory = self.made.memory(variable.path)
-            seen = self.made.followed(part, memory.value, norms, losses, present)
-            memory.assign(seen.kept)
-            flat = np.asarray(seen.measured).reshape(3, -1)
+            seen = self.made.follow(part, memory.value, norms, losses)
+            there = np.reshape(present, (3, *[1] * (part.ndim - 1)))
+            memory.assign(np.where(there, seen.kept, memory.numpy()))
+            flat = np.asarray(seen.measured).reshape(3, -1) * np.reshape(present, (3, 1))
             total = total + flat @ flat.T
             stepped.append(np.asarray(seen.stepped).reshape(3, -1))
         weights = np.asarray(self.made.weigh(ops.convert_to_tensor(total), losses, present))

@@ -1,6 +1,7 @@
 """Multi-task learning for Keras: several named outputs, trained together, served together."""
 
 from keras_mtl import (
+    alignment,
     balancing,
     callbacks,
     data,
@@ -13,10 +14,11 @@ from keras_mtl import (
 )
 from keras_mtl._version import __version__
 from keras_mtl.build import build_model
-from keras_mtl.evaluation import compare, evaluate
+from keras_mtl.evaluation import compare, evaluate, suggest_groups
 from keras_mtl.model import MultiTaskModel
 
 __all__ = [
-    "MultiTaskModel", "__version__", "balancing", "build_model", "callbacks", "compare", "data",
-    "datasets", "encoders", "evaluate", "evaluation", "export", "sharing", "tasks",
+    "MultiTaskModel", "__version__", "alignment", "balancing", "build_model", "callbacks",
+    "compare", "data", "datasets", "encoders", "evaluate", "evaluation", "export", "sharing",
+    "suggest_groups", "tasks",
 ]  # fmt: skip

@@ -198,7 +198,7 @@ def _noting(layer: Any, k: int, watch: Any, found: list[Reading], outside: Any) 
 
 
 def _constant(variable: Any) -> Any:
-    return ops.stop_gradient(ops.convert_to_tensor(variable))
+    return ops.stop_gradient(variable.value)
 
 
 def _graph() -> Any:

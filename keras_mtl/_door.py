@@ -8,7 +8,27 @@ import keras
 import numpy as np
 
 from keras_mtl import _labels
+from keras_mtl._by_name import by_task
 from keras_mtl._names import refuse_unknown
+
+
+def checked(model: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Labels and sample weights by task, checked; as they are where `x` is a data set.
+
+    Raises:
+        TypeError: If labels or weights are given by position.
+        ValueError: If they do not go with the model's tasks or with the rows.
+    """
+    if y is None:
+        check_spec(model, x)
+        return None, sample_weight
+    y = check_arrays(model, x, by_task("labels", y, model.label_names))
+    model.check_domains(y)
+    if sample_weight is None:
+        return y, None
+    of_tasks = {name: value for name, value in y.items() if name in model.task_names}
+    weights = by_task("sample_weight", sample_weight, model.task_names)
+    return y, complete_weights(weights, of_tasks)
 
 
 def check_arrays(model: Any, x: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +82,8 @@ def check_spec(model: Any, data: Any) -> None:
         )
     for argument, part in zip(("labels", "sample_weight"), spec[1:], strict=False):
         if isinstance(part, Mapping):
-            refuse_unknown(argument, part, model.task_names)
+            names = model.label_names if argument == "labels" else model.task_names
+            refuse_unknown(argument, part, names)
 
 
 def complete_weights(weights: Mapping[str, Any], labels: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,22 @@ from typing import Any
 
 import keras
 
+from keras_mtl._domains import AsksForDomains
 from keras_mtl._functional import is_functional
 from keras_mtl._prediction import Prediction
+
+
+class HeadsTied:
+    """A layer that is told the kernels which each task has to itself: see `TaskGraph`."""
+
+    @property
+    def ties_heads(self) -> bool:
+        """Whether it wants to know them."""
+        raise NotImplementedError
+
+    def meet_heads(self, kernels: Mapping[str, Sequence[Any]]) -> None:
+        """Takes note of the kernels of each task, in their order."""
+        raise NotImplementedError
 
 
 class TaskGraph:
@@ -31,6 +45,12 @@ class TaskGraph:
                     scores[name] = _arguments(tensor)[0]
             self._layers[name] = _ancestors(tensor)
         self._inputs, self._outputs = inputs, dict(outputs)
+        every = {id(x): x for layers in self._layers.values() for x in layers}
+        self.asking = [x for x in every.values() if isinstance(x, AsksForDomains)]
+        self.domains = list(dict.fromkeys(layer.domain for layer in self.asking))
+        for layer in every.values():
+            if isinstance(layer, HeadsTied):
+                layer.meet_heads({name: self._kernels(name) for name in outputs})
         self.scores = scores
         # A plain container, so that Keras does not take the step's graph for a layer of the model.
         self.step = None
@@ -107,10 +127,23 @@ class TaskGraph:
             read,
         )
 
+    def of_task(self, task: str, inputs: Sequence[Any]) -> tuple[Any, Any]:
+        """The inputs that a task's output depends on, in the model's own structure, and the output."""
+        wanted = [t for t in inputs if t._keras_history.operation in self._layers[task]]
+        needed = {id(tensor) for tensor in wanted}
+        if isinstance(self._inputs, dict):
+            return {k: t for k, t in self._inputs.items() if id(t) in needed}, self._outputs[task]
+        return (wanted if len(wanted) > 1 else wanted[0]), self._outputs[task]
+
     def own_layers(self, task: str) -> list[keras.layers.Layer]:
         """The layers that lead to this task's output and to no other's."""
         others = {id(x) for name in self._layers if name != task for x in self._layers[name]}
         return [layer for layer in self._layers[task] if id(layer) not in others]
+
+    def _kernels(self, task: str) -> list[keras.Variable]:
+        """What a task's own layers multiply with, in the order of its graph."""
+        own = [x for x in reversed(self.own_layers(task)) if isinstance(x, keras.Layer)]
+        return [v for v in variables_of(own) if v.name == "kernel"]
 
     def shared_layers(self) -> list[keras.layers.Layer]:
         """The layers that two or more tasks' outputs depend on."""
@@ -124,10 +157,6 @@ class TaskGraph:
     def dense_layers(self) -> list[keras.layers.Dense]:
         """Those of the shared layers, and inside of them, whose calls are all that uses them."""
         return [x for x in _within(self.shared_layers()) if isinstance(x, keras.layers.Dense)]
-
-    def inputs_of(self, task: str, inputs: Sequence[Any]) -> list[Any]:
-        """The model inputs that this task's output depends on."""
-        return [t for t in inputs if t._keras_history.operation in self._layers[task]]
 
     def accepts_missing(self, name: str) -> bool:
         """Whether every layer that reads input `name` says that it can deal with NaN."""

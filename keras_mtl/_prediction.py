@@ -56,7 +56,7 @@ class Prediction(keras.layers.Layer):
     @property
     def needs_labels(self) -> bool:
         """Whether something is still to be learnt from the training labels before the first step."""
-        return self.adapted is not None and float(self.adapted) == 0.0
+        return self.adapted is not None and not ops.convert_to_numpy(self.adapted).item()
 
     def adapt(self, labels: np.ndarray) -> None:
         """Learns scale or class weights from training labels; missing ones are left out.

@@ -1,10 +1,11 @@
 """From an encoder, tasks and a sharing scheme to a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from keras_mtl import alignment as alignments
 from keras_mtl import sharing as schemes
 from keras_mtl._names import check_task_names
 from keras_mtl.encoders import Encoder
@@ -16,7 +17,9 @@ def build_model(
     encoder: Any,
     tasks: Sequence[Task],
     sharing: Any = "hard",
+    alignment: Mapping[str, Any] | None = None,
     *,
+    groups: Iterable[Sequence[str]] | None = None,
     inputs: Any = None,
     name: str | None = None,
 ) -> MultiTaskModel:
@@ -27,6 +30,12 @@ def build_model(
             model's; or any Keras layer, together with `inputs`.
         tasks: Objects of `keras_mtl.tasks`, each with a name of its own.
         sharing: A name of `keras_mtl.sharing.names()` or a sharing object.
+        alignment: `{label name: alignment}`, names of `keras_mtl.alignment.names()` or alignment
+            objects: labels of that name tell each row's domain, whose features are drawn together in
+            training.
+        groups: Which tasks are trained together, as `keras_mtl.suggest_groups` proposes: each group
+            has an encoder, alignments and a sharing scheme of its own, made as the given ones are.
+            One group of all tasks by default.
         inputs: `keras.Input`, or a dict of them, for an encoder that is a bare layer.
         name: The model's name.
 
@@ -55,15 +64,66 @@ def build_model(
                 f"`tasks` holds {task!r} of type {type(task).__name__}; expected objects of "
                 "keras_mtl.tasks, such as tasks.MultiClass('intent', classes=7)."
             )
-    named_inputs, features = _encode(encoder, inputs)
+    named_inputs, encode = _encoding(encoder, inputs)
     names = check_task_names([task.name for task in tasks], named_inputs)
-    shared = schemes.get(sharing).connect(features, names)
+    for domain in alignment or {}:
+        check_task_names([*names, domain], named_inputs)
+    shared: dict[str, Any] = {}
+    for i, group in enumerate(_checked_groups(groups, names)):
+        again = _Again(i)
+        features = encode(again.made(encoder))
+        for domain, identifier in (alignment or {}).items():
+            features = again.made(alignments.get(identifier)).connect(features, domain)
+        shared.update(again.made(schemes.get(sharing)).connect(features, group))
     outputs = {task.name: task.head(shared[task.name]) for task in tasks}
     single = next(iter(named_inputs.values())) if len(named_inputs) == 1 else None
     return MultiTaskModel(named_inputs if single is None else single, outputs, name=name)
 
 
-def _encode(encoder: Any, inputs: Any) -> tuple[dict[str, Any], Any]:
+class _Again:
+    """Makes a layer again for each group after the first, under a name of its own.
+
+    Args:
+        group: Which group it is.
+    """
+
+    def __init__(self, group: int):
+        self._group = group
+
+    def made(self, layer: Any) -> Any:
+        """The layer itself for the first group; else one like it, with weights of its own."""
+        if self._group == 0:
+            return layer
+        if isinstance(layer, keras.Model):
+            copy = keras.models.clone_model(layer, clone_function=self._like)
+            copy.name = self._name(layer)
+            return copy
+        return self._like(layer)
+
+    def _like(self, layer: Any) -> Any:
+        # What the first was told when it was connected is the first's alone.
+        config = {k: v for k, v in layer.get_config().items() if k not in ("task_names", "domain")}
+        return type(layer).from_config({**config, "name": self._name(layer)})
+
+    def _name(self, layer: Any) -> str:
+        return f"{layer.name}_{self._group + 1}"
+
+
+def _checked_groups(groups: Any, names: Sequence[str]) -> list[list[str]]:
+    if groups is None:
+        return [list(names)]
+    found = [list(group) for group in groups]
+    given = [task for group in found for task in group]
+    if sorted(given) != sorted(names) or not all(found):
+        raise ValueError(
+            f"`groups` is {found}; expected each of the tasks {list(names)} in exactly one group, and "
+            "no group empty."
+        )
+    return found
+
+
+def _encoding(encoder: Any, inputs: Any) -> tuple[dict[str, Any], Callable[[Any], Any]]:
+    """The inputs by name, and what makes features of them with an encoder of this kind."""
     if not isinstance(encoder, keras.Layer):
         raise TypeError(
             f"`encoder` came as {encoder!r} of type {type(encoder).__name__}; expected an object of "
@@ -80,15 +140,16 @@ def _encode(encoder: Any, inputs: Any) -> tuple[dict[str, Any], Any]:
         )
     if isinstance(encoder, Encoder):
         named = encoder.make_inputs()
-        return named, encoder.features_of(named)
+        return named, lambda one: one.features_of(named)
     if bare:
-        named = _by_name(inputs)
-        return named, encoder(inputs)
+        return _by_name(inputs), lambda one: one(inputs)
     named = {
         t.name: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in encoder.inputs
     }
-    given = keras.tree.map_structure(lambda t: named[t.name], encoder.input)
-    return named, encoder(given)
+    # A Sequential that nobody has called has inputs, but no `input`.
+    structure = encoder.inputs[0] if isinstance(encoder, keras.Sequential) else encoder.input
+    given = keras.tree.map_structure(lambda t: named[t.name], structure)
+    return named, lambda one: one(given)
 
 
 def _by_name(inputs: Any) -> dict[str, Any]:

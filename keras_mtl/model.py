@@ -14,13 +14,8 @@ from keras_mtl import _gradients, balancing
 from keras_mtl._by_name import by_task, inputs_in, texts_as_tensors
 from keras_mtl._combination import Terms, Whole
 from keras_mtl._compile import resolve_losses, resolve_multipliers, resolve_task_metrics
-from keras_mtl._door import (
-    check_arrays,
-    check_spec,
-    complete_weights,
-    split_class_weight,
-    training_labels,
-)
+from keras_mtl._domains import telling
+from keras_mtl._door import checked, split_class_weight, training_labels
 from keras_mtl._epochs import EpochClock, with_clock
 from keras_mtl._forward import Seen, judged, parts_of
 from keras_mtl._functional import declare_functional, note_parts
@@ -108,6 +103,17 @@ class MultiTaskModel(keras.Model):
         return list(self._task_names)
 
     @property
+    def label_names(self) -> list[str]:
+        """What labels may be of: the tasks, and the domains that layers ask for in training."""
+        return [*self.task_names, *self._graph.domains]
+
+    def check_domains(self, labels: Mapping[str, Any]) -> None:
+        """Raises a `ValueError` if labels that tell domains are not what a layer asks for."""
+        for layer in self._graph.asking:
+            if layer.domain in labels:
+                layer.check_domains(labels[layer.domain])
+
+    @property
     def tasks(self) -> dict[str, Any]:
         """The task object of each output that has one."""
         return {name: layer.task for name, layer in self._graph.predictions.items()}
@@ -144,12 +150,7 @@ class MultiTaskModel(keras.Model):
             ValueError: If there is no such task.
         """
         refuse_unknown("task", [task], self.task_names)
-        wanted = self._graph.inputs_of(task, self.inputs)
-        needed = {id(tensor) for tensor in wanted}
-        inputs: Any = wanted if len(wanted) > 1 else wanted[0]
-        if isinstance(self._inputs_struct, dict):
-            inputs = {k: t for k, t in self._inputs_struct.items() if id(t) in needed}
-        output = self.output[task]
+        inputs, output = self._graph.of_task(task, self.inputs)
         with warnings.catch_warnings():
             # Of keys that are not their tensors' names Keras has warned when this model was made.
             warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
@@ -277,9 +278,9 @@ class MultiTaskModel(keras.Model):
 
     def _balanced(self, batches: Sequence[Any], variables: Any) -> tuple[Any, Any]:
         def trunk() -> Any:
-            return self._graph.features(
-                inputs_in(self._inputs_struct, batches[0][0]), training=True
-            )
+            x, y, _ = batches[0]
+            with telling(by_task("labels", y, self.label_names)):
+                return self._graph.features(inputs_in(self._inputs_struct, x), training=True)
 
         scale = self.optimizer.scale_loss(ops.ones((), "float32"))
         objectives = [functools.partial(self._terms, batch) for batch in batches]
@@ -298,10 +299,13 @@ class MultiTaskModel(keras.Model):
     def _forward(
         self, x: Any, y: Any, sample_weight: Any, *, training: bool, features: Any = None
     ) -> Seen:
-        labels = by_task("labels", y, self.task_names)
+        labels = by_task("labels", y, self.label_names)
         weights = by_task("sample_weight", sample_weight, self.task_names)
         x = inputs_in(self._inputs_struct, x)
-        scores, served = self._graph.answers(self, x, training=training, features=features)
+        with telling(labels):
+            scores, served = self._graph.answers(self, x, training=training, features=features)
+        # At once: sums over replicas let other replicas run, whose layers' losses would be found here.
+        added = [self._aggregate_additional_loss(loss) for loss in self.losses]
         losses, counts = judged(
             self.task_losses,
             labels,
@@ -313,7 +317,6 @@ class MultiTaskModel(keras.Model):
         joint = self._joint.total(
             losses, 0 if self.optimizer is None else self.optimizer.iterations
         )
-        added = [self._aggregate_additional_loss(loss) for loss in self.losses]
         extra = ops.sum(added) if added else None
         if added:
             joint = ops.sum([joint, *added])
@@ -357,7 +360,7 @@ class MultiTaskModel(keras.Model):
         self._assert_compile_called("fit")
         given = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         self._set_class_weight(split_class_weight(given.pop("class_weight", None), self.task_names))
-        y, weights = self._checked(x, y, given.get("sample_weight"))
+        y, weights = checked(self, x, y, given.get("sample_weight"))
         waiting = [name for name, layer in self._graph.predictions.items() if layer.needs_labels]
         self.adapt(training_labels(waiting, x, y, given.get("steps_per_epoch")))
         if y is None and not isinstance(x, keras.utils.PyDataset):
@@ -369,7 +372,7 @@ class MultiTaskModel(keras.Model):
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""
-        y, kwargs["sample_weight"] = self._checked(x, y, kwargs.get("sample_weight"))
+        y, kwargs["sample_weight"] = checked(self, x, y, kwargs.get("sample_weight"))
         return super().evaluate(texts_as_tensors(x), y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -391,15 +394,6 @@ class MultiTaskModel(keras.Model):
     def accepts_missing(self, name: str) -> bool:
         """Whether input `name` may hold NaN, because what reads it deals with missing values."""
         return self._graph.accepts_missing(name)
-
-    def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        if y is None:
-            check_spec(self, x)
-            return None, sample_weight
-        y = check_arrays(self, x, by_task("labels", y, self.task_names))
-        if sample_weight is None:
-            return y, None
-        return y, complete_weights(by_task("sample_weight", sample_weight, self.task_names), y)
 
     def _seed_states(self) -> list[keras.Variable]:
         others = [*self.weights, *(v for metric in self.metrics for v in metric.variables)]

@@ -22,6 +22,7 @@ PROGRAM = textwrap.dedent(
         devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
     import keras, numpy as np
+    import keras_mtl
     from keras_mtl import balancing
     from tests.models import compiled, rows
 
@@ -44,6 +45,19 @@ PROGRAM = textwrap.dedent(
         found[name + " loss"] = logs["loss"]
         for i, value in enumerate(model.get_weights()):
             found[f"{name} {i}"] = value
+    # Losses that layers add, and a scale that is learnt from the labels.
+    with strategy.scope() if replicas > 1 else contextlib.nullcontext():
+        keras.utils.set_random_seed(1)
+        model = keras_mtl.build_model(
+            keras_mtl.encoders.Dense(6, units=[8]),
+            [keras_mtl.tasks.Regression("z_price"), keras_mtl.tasks.Binary("m_sold")],
+            keras_mtl.sharing.Soft("l2", strength=2.0, units=(4,)),
+        )
+        model.compile(keras.optimizers.SGD(0.1))
+    part = data.map(lambda x, y: ({"features": x}, {n: y[n] for n in ("z_price", "m_sold")}))
+    found["soft loss"] = model.fit(part, epochs=2, verbose=0).history["loss"]
+    for i, value in enumerate(model.get_weights()):
+        found[f"soft {i}"] = value
     np.savez(out, **found)
     """
 )

@@ -50,7 +50,7 @@ def test_what_cannot_be_built_is_answered(make, message):
         (lambda: keras_mtl.build_model("bilstm", [tasks.Binary("a")]), r"`encoder` came as 'bilstm'"),
         (lambda: heads("intent"), r"expected objects of keras_mtl.tasks"),
         (lambda: keras_mtl.MultiTaskModel(keras.Input((2,)), [1]), r"`outputs` must be a dict"),
-        (lambda: keras_mtl.balancing.get(3), r"must be a name, a keras_mtl.balancing object or None"),
+        (lambda: keras_mtl.balancing.get(3), r"must be a name or a keras_mtl.balancing object"),
         (lambda: functional().compile("sgd", loss=dict(LOSSES), loss_weights=[1, 2, 3]), r"by position"),
     ],
 )  # fmt: skip

@@ -45,3 +45,51 @@ def test_names_may_sort_otherwise_than_they_are_given(tmp_path, rng):
         assert made.loss_weights == pytest.approx({"zebra": 0.1, "ape": 0.2, "cat": 0.4})
         widths = {k: v.shape[-1] for k, v in made.predict(np.zeros((1, 3)), verbose=0).items()}
         assert widths == {"zebra": 2, "ape": 3, "cat": 4}
+
+
+def test_groups_have_an_encoder_each_and_share_within(tmp_path, rng):
+    x = rng.normal(size=(16, 4)).astype("float32")
+    y = {name: x[:, :1] * (i + 1) for i, name in enumerate("abc")}
+    made = [tasks.Regression(name) for name in "abc"]
+    trunks = [
+        encoders.Dense(4, units=[6]),
+        keras.Sequential([keras.Input((4,), name="features"), keras.layers.Dense(6)]),
+    ]
+    for encoder in trunks:
+        model = keras_mtl.build_model(encoder, made, sharing="hard", groups=[["c", "a"], ["b"]])
+        assert model.task_names == ["a", "b", "c"], "in the order of the tasks"
+        together = {v.path for v in model.shared_variables()}
+        assert len(together) == 2
+        alone = {v.path for v in model.task_variables("b")}
+        assert len(alone) == 4 and not together & alone
+        other = next(v for v in model.task_variables("b") if v.shape == (4, 6))
+        assert not np.allclose(
+            other, next(v for v in model.shared_variables() if v.shape == (4, 6))
+        )
+        model.compile("adam", balancer="upgrad")
+        model.fit(x, y, verbose=0)
+        model.save(tmp_path / "m.keras")
+        loaded = keras.models.load_model(tmp_path / "m.keras")
+        np.testing.assert_array_equal(
+            loaded.predict(x, verbose=0)["b"], model.predict(x, verbose=0)["b"]
+        )
+
+
+def test_one_group_is_no_group():
+    found = []
+    for groups in (None, [["a", "b"]]):
+        keras.utils.set_random_seed(1)
+        model = keras_mtl.build_model(
+            encoders.Dense(4, units=[6]), [tasks.Binary("a"), tasks.Binary("b")], groups=groups
+        )
+        found.append(model.get_weights())
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("groups", [[["a"]], [["a", "b"], ["b"]], [["a", "b"], []], [["a", "x"]]])
+def test_groups_that_are_none_are_refused(groups):
+    with pytest.raises(ValueError, match=r"each of the tasks \['a', 'b'\] in exactly one group"):
+        keras_mtl.build_model(
+            encoders.Dense(4, units=[6]), [tasks.Binary("a"), tasks.Binary("b")], groups=groups
+        )

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(keras_mtl.__file__).parent
 CONCEPTS = {"tasks", "encoders", "sharing", "balancing", "alignment"}
 # What a top-level part may import besides the foundation (names that begin with "_" and `joint`).
 ALLOWED = {
-    "build": {"tasks", "encoders", "sharing", "model"},
+    "build": {"tasks", "alignment", "encoders", "sharing", "model"},
     "model": {"balancing"},
     "joint": set(),
     "data": set(),
@@ -27,7 +27,8 @@ ALLOWED = {
 FOUNDATION = {
     "_labels", "_names", "_prediction", "_gradients", "_graph", "_losses", "_metrics", "_compile",
     "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
-    "_combination", "_replicas", "_dense_gradients",
+    "_combination", "_replicas", "_dense_gradients", "_domains",
+    "_identifier",
 }  # fmt: skip
 TENSORFLOW = {"_gradients.py", "_dense_gradients.py", "_replicas.py", "data", "callbacks", "export"}
 

@@ -19,12 +19,9 @@ of the same name; one line below. The file's name is the method's, `names()` and
 find it by that line.
 """
 
-import inspect
 from typing import Any
 
-import keras
-
-from keras_mtl._names import nearest
+from keras_mtl._identifier import by_file_name, from_identifier
 from keras_mtl.balancing._balancer import Balancer as Balancer
 from keras_mtl.balancing._following_balancer import Followed as Followed
 from keras_mtl.balancing._following_balancer import FollowingBalancer as FollowingBalancer
@@ -73,11 +70,7 @@ from keras_mtl.balancing.trimmed_mean import TrimmedMean as TrimmedMean
 from keras_mtl.balancing.uncertainty import Uncertainty as Uncertainty
 from keras_mtl.balancing.upgrad import UPGrad as UPGrad
 
-_BALANCERS: dict[str, type[Balancer]] = {
-    found.__module__.rpartition(".")[2]: found
-    for found in list(globals().values())
-    if inspect.isclass(found) and issubclass(found, Balancer) and "._" not in found.__module__
-}
+_BALANCERS = by_file_name(globals(), Balancer)
 
 
 def names() -> list[str]:
@@ -92,19 +85,6 @@ def get(identifier: Any) -> Balancer | None:
         ValueError: If no balancer has that name.
         TypeError: If it is neither a name, a config nor a balancer.
     """
-    if identifier is None or isinstance(identifier, Balancer):
-        return identifier
-    if isinstance(identifier, dict):
-        return keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, str):
-        if identifier in _BALANCERS:
-            return _BALANCERS[identifier]()
-        near = nearest(identifier, names())
-        raise ValueError(
-            f"`balancer` is {identifier!r}, expected one of {names()}"
-            + (f"; did you mean {near!r}?" if near else ".")
-        )
-    raise TypeError(
-        f"`balancer` must be a name, a keras_mtl.balancing object or None, but came as "
-        f"{identifier!r} of type {type(identifier).__name__}."
-    )
+    if identifier is None:
+        return None
+    return from_identifier("balancer", identifier, Balancer, _BALANCERS)

@@ -8,13 +8,23 @@ To add one: a file with a subclass of `Sharing`, a test file of the same name, o
 
 from typing import Any
 
-import keras
+from keras_mtl._identifier import by_file_name, from_identifier
+from keras_mtl.sharing._sharing import Sharing as Sharing
+from keras_mtl.sharing.adapters import Adapters as Adapters
+from keras_mtl.sharing.cgc import CGC as CGC
+from keras_mtl.sharing.covariance import Covariance as Covariance
+from keras_mtl.sharing.cross_stitch import CrossStitch as CrossStitch
+from keras_mtl.sharing.dselect_k import DSelectK as DSelectK
+from keras_mtl.sharing.hard import Hard as Hard
+from keras_mtl.sharing.mmoe import MMoE as MMoE
+from keras_mtl.sharing.mtan import MTAN as MTAN
+from keras_mtl.sharing.nddr import NDDR as NDDR
+from keras_mtl.sharing.ple import PLE as PLE
+from keras_mtl.sharing.sluice import Sluice as Sluice
+from keras_mtl.sharing.soft import Soft as Soft
+from keras_mtl.sharing.sparse_moe import SparseMoE as SparseMoE
 
-from keras_mtl._names import nearest
-from keras_mtl.sharing._sharing import Sharing
-from keras_mtl.sharing.hard import Hard
-
-_SCHEMES: dict[str, type[Sharing]] = {"hard": Hard}
+_SCHEMES = by_file_name(globals(), Sharing)
 
 
 def names() -> list[str]:
@@ -29,22 +39,4 @@ def get(identifier: Any) -> Sharing:
         ValueError: If no scheme has that name.
         TypeError: If it is neither a name, a config nor a scheme.
     """
-    if isinstance(identifier, Sharing):
-        return identifier
-    if isinstance(identifier, dict):
-        return keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, str):
-        if identifier in _SCHEMES:
-            return _SCHEMES[identifier]()
-        near = nearest(identifier, names())
-        raise ValueError(
-            f"`sharing` is {identifier!r}, expected one of {names()}"
-            + (f"; did you mean {near!r}?" if near else ".")
-        )
-    raise TypeError(
-        f"`sharing` must be a name or a keras_mtl.sharing object, but came as {identifier!r} of "
-        f"type {type(identifier).__name__}."
-    )
-
-
-__all__ = ["Hard", "Sharing", "get", "names"]
+    return from_identifier("sharing", identifier, Sharing, _SCHEMES)

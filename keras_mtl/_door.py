@@ -23,7 +23,6 @@ def checked(model: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         check_spec(model, x)
         return None, sample_weight
     y = check_arrays(model, x, by_task("labels", y, model.label_names))
-    model.check_domains(y)
     if sample_weight is None:
         return y, None
     of_tasks = {name: value for name, value in y.items() if name in model.task_names}

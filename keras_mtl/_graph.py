@@ -135,6 +135,35 @@ class TaskGraph:
             return {k: t for k, t in self._inputs.items() if id(t) in needed}, self._outputs[task]
         return (wanted if len(wanted) > 1 else wanted[0]), self._outputs[task]
 
+    def check_domains(self, labels: Mapping[str, Any] | None) -> None:
+        """Raises a `ValueError` if labels that tell domains are not what a layer asks for."""
+        for layer in self.asking:
+            if labels and layer.domain in labels:
+                layer.check_domains(labels[layer.domain])
+
+    def common_features(self) -> Any:
+        """The last tensor that all tasks depend on: what the trunk gives.
+
+        Raises:
+            ValueError: If they have nothing in common but inputs.
+        """
+        common = [x for x in next(iter(self._layers.values())) if self._serves_all(x)]
+        found = [
+            node.output_tensors[0]
+            for x in common
+            for node in x._inbound_nodes
+            if len(node.output_tensors) == 1 and node.input_tensors
+        ]
+        if not found:
+            raise ValueError(
+                f"The tasks {list(self._outputs)} have no features in common, only inputs; build a new "
+                "model for the new task."
+            )
+        return max(found, key=lambda tensor: len(_ancestors(tensor)))
+
+    def _serves_all(self, operation: Any) -> bool:
+        return all(any(operation is x for x in layers) for layers in self._layers.values())
+
     def own_layers(self, task: str) -> list[keras.layers.Layer]:
         """The layers that lead to this task's output and to no other's."""
         others = {id(x) for name in self._layers if name != task for x in self._layers[name]}

@@ -149,6 +149,21 @@ class _FunctionLoss(losses.Loss):
         return self.fn(*_same_rank(y_true, y_pred))
 
 
+def class_weight_tables(
+    class_weight: Mapping[str, Mapping[Any, float]], outputs: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The weights of each task by class id; see `class_weight_table`."""
+    return {
+        name: class_weight_table(name, weights, max(outputs[name].shape[-1], 2))
+        for name, weights in class_weight.items()
+    }
+
+
+def same_tables(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    """Whether two sets of class weights are the same."""
+    return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
+
+
 def class_weight_table(task: str, weights: Mapping[Any, float], classes: int) -> np.ndarray:
     """The weights by class id, `(classes,)`; a class that is not named weighs 1.
 

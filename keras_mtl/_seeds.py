@@ -29,3 +29,10 @@ class SeedStates(keras.layers.Layer):
         if len(store.keys()) == len(states):
             for i, state in enumerate(states):
                 state.assign(store[str(i)])
+
+
+def seeds_of(model: keras.Model) -> list[keras.Variable]:
+    """The variables of a model's random generators, which are none of its weights or metrics."""
+    others = [*model.weights, *(v for metric in model.metrics for v in metric.variables)]
+    known = {id(v) for v in others}
+    return [v for v in model.non_trainable_variables if id(v) not in known]

@@ -20,12 +20,12 @@ from keras_mtl._epochs import EpochClock, with_clock
 from keras_mtl._forward import Seen, judged, parts_of
 from keras_mtl._functional import declare_functional, note_parts
 from keras_mtl._graph import TaskGraph, variables_of
-from keras_mtl._losses import TaskLoss, class_weight_table
+from keras_mtl._losses import TaskLoss, class_weight_tables, same_tables
 from keras_mtl._metrics import TaskMetrics
 from keras_mtl._names import check_task_names, refuse_unknown
 from keras_mtl._prediction import Prediction
 from keras_mtl._replicas import replicas
-from keras_mtl._seeds import SeedStates
+from keras_mtl._seeds import SeedStates, seeds_of
 from keras_mtl.joint import JointLoss, check_loss_weights
 
 
@@ -88,7 +88,7 @@ class MultiTaskModel(keras.Model):
         self._graph = TaskGraph(inputs, outputs)
         self._task_names = tuple(outputs)
         self._joint = JointLoss(self.task_names)
-        self._seeds = SeedStates(self._seed_states)
+        self._seeds = SeedStates(functools.partial(seeds_of, self))
         note_parts(self, self._joint, self._seeds)
         self.task_losses: dict[str, TaskLoss] = {}
         self._task_metrics: TaskMetrics | None = None
@@ -106,12 +106,6 @@ class MultiTaskModel(keras.Model):
     def label_names(self) -> list[str]:
         """What labels may be of: the tasks, and the domains that layers ask for in training."""
         return [*self.task_names, *self._graph.domains]
-
-    def check_domains(self, labels: Mapping[str, Any]) -> None:
-        """Raises a `ValueError` if labels that tell domains are not what a layer asks for."""
-        for layer in self._graph.asking:
-            if layer.domain in labels:
-                layer.check_domains(labels[layer.domain])
 
     @property
     def tasks(self) -> dict[str, Any]:
@@ -151,10 +145,28 @@ class MultiTaskModel(keras.Model):
         """
         refuse_unknown("task", [task], self.task_names)
         inputs, output = self._graph.of_task(task, self.inputs)
+        return self._with(inputs, {task: output}, task)
+
+    def new_task(self, task: Any, *, keep: bool = False) -> "MultiTaskModel":
+        """A model of a new task on the features that all tasks here share; these weights are shared.
+
+        Args:
+            task: An object of `keras_mtl.tasks`.
+            keep: Whether the tasks that are here are kept beside it.
+
+        Raises:
+            ValueError: If the tasks here have no features in common, or one has its name and is kept.
+        """
+        outputs = dict(self.output) if keep else {}
+        check_task_names([*outputs, task.name], [tensor.name for tensor in self.inputs])
+        outputs[task.name] = task.head(self._graph.common_features())
+        return self._with(self._inputs_struct, outputs, task.name)
+
+    def _with(self, inputs: Any, outputs: Mapping[str, Any], name: str) -> "MultiTaskModel":
         with warnings.catch_warnings():
             # Of keys that are not their tensors' names Keras has warned when this model was made.
             warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
-            return MultiTaskModel(inputs, {task: output}, name=f"{self.name}_{task}")
+            return MultiTaskModel(inputs, outputs, name=f"{self.name}_{name}")
 
     def shared_variables(self) -> list[keras.Variable]:
         """The trainable variables of layers that two or more tasks depend on."""
@@ -361,6 +373,7 @@ class MultiTaskModel(keras.Model):
         given = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         self._set_class_weight(split_class_weight(given.pop("class_weight", None), self.task_names))
         y, weights = checked(self, x, y, given.get("sample_weight"))
+        self._graph.check_domains(y)
         waiting = [name for name, layer in self._graph.predictions.items() if layer.needs_labels]
         self.adapt(training_labels(waiting, x, y, given.get("steps_per_epoch")))
         if y is None and not isinstance(x, keras.utils.PyDataset):
@@ -395,19 +408,9 @@ class MultiTaskModel(keras.Model):
         """Whether input `name` may hold NaN, because what reads it deals with missing values."""
         return self._graph.accepts_missing(name)
 
-    def _seed_states(self) -> list[keras.Variable]:
-        others = [*self.weights, *(v for metric in self.metrics for v in metric.variables)]
-        known = {id(v) for v in others}
-        return [v for v in self.non_trainable_variables if id(v) not in known]
-
     def _set_class_weight(self, class_weight: Mapping[str, Mapping[int, float]]) -> None:
-        tables = {
-            name: class_weight_table(name, weights, max(self.output[name].shape[-1], 2))
-            for name, weights in class_weight.items()
-        }
-        same = tables.keys() == self._class_weight.keys() and all(
-            np.array_equal(tables[name], self._class_weight[name]) for name in tables
-        )
+        tables = class_weight_tables(class_weight, self.output)
+        same = same_tables(tables, self._class_weight)
         self._class_weight = tables
         if not same:
             # The weights are constants of the compiled step.

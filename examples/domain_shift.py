@@ -56,6 +56,7 @@ def area(hospitals: dict, target: str, method: str, seed: int, epochs: int) -> f
         alignment=None if aligned is None else {"hospital": aligned},
     )
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
+    y = {name: y[name] for name in model.label_names}
     model.fit(x, y, batch_size=128, epochs=epochs, verbose=0)
     judged = hospitals[target]
     found = model.predict(dict(judged.inputs), batch_size=512, verbose=0)["disease"][:, 0]

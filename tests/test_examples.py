@@ -123,3 +123,56 @@ def test_multi_mnist_goes_on_where_it_was(tmp_path, data_dir):
     left, right, delta = (float(cell) for cell in row_of(table, "upgrad")[:3])
     single = [float(cell) for cell in row_of(table, "single-task")[:2]]
     assert delta == pytest.approx(50 * (left / single[0] + right / single[1] - 2), abs=0.03)
+
+
+@pytest.mark.slow
+def test_synthetic_experts(tmp_path):
+    picture = tmp_path / "experts.png"
+    shown = run(
+        "synthetic_experts.py", "--seeds", 1, "--epochs", 2, "--correlations", 0.0,
+        "--out", picture, cwd=tmp_path,
+    )  # fmt: skip
+    errors = {m: float(re.search(rf"^{m} .*?([\d.]+) ±", shown, re.M).group(1)) for m in
+              ("shared bottom", "MMoE", "PLE")}  # fmt: skip
+    assert all(0 < error < 1 for error in errors.values()), "better than the mean"
+    sizes = [int(n.replace(",", "")) for n in re.findall(r"([\d,]{5,})$", shown, re.M)]
+    assert len(sizes) == 3 and max(sizes) < 1.3 * min(sizes), "models of about one size"
+    assert picture.is_file() or "pip install matplotlib" in shown
+
+
+@pytest.mark.needs_data
+def test_school_alone_and_pooled(tmp_path, data_dir):
+    """The networks of 139 heads take minutes; the ridge regressions tell whether rows are right."""
+    shown = run(
+        "school.py", "--data-dir", data_dir, "--splits", 3, "--models", "independent", "pooled",
+        cwd=tmp_path,
+    )  # fmt: skip
+    alone, pooled = (float(row_of(shown, m)[0]) for m in ("independent", "pooled"))
+    assert 29 < alone < 36 and alone < pooled < 38
+
+
+@pytest.mark.slow
+@pytest.mark.needs_data
+def test_domain_shift_and_census(tmp_path, data_dir):
+    shown = run(
+        "domain_shift.py", "--data-dir", data_dir, "--seeds", 1, "--epochs", 8, cwd=tmp_path
+    )
+    for method in ("none", "MMD", "CORAL", "adversarial"):
+        areas = [float(cell) for cell in row_of(shown, method) if cell[0] == "0"]
+        assert len(areas) == 5 and areas[-1] > 0.7, method
+    shown = run(
+        "census.py",
+        "--data-dir",
+        data_dir,
+        "--seeds",
+        1,
+        "--epochs",
+        1,
+        "--rows",
+        6000,
+        cwd=tmp_path,
+    )
+    for scheme in ("shared bottom", "MMoE", "PLE", "DSelect-k"):
+        cells = re.search(rf"^{scheme} +([\d.]+) ± \S+ +([\d.]+)", shown, re.M).groups()
+        assert float(cells[0]) > 0.8 and float(cells[1]) > 0.9, scheme
+    assert "paired over seeds" in shown

@@ -19,8 +19,8 @@ class GramianBalancer(Balancer):
         every: It balances at each `every`-th step. In between a step goes with the last weights, at
             the price of one backward pass through the trunk.
         stand_in: What stands in for a task that is absent from a batch, so that it has no say:
-            "apart", a gradient at right angles to all others and longer than they are, or "mean",
-            the mean of the others.
+            "apart", a gradient at right angles to all others and longer than they are; "mean", the
+            mean of the others; or "nothing", and the method leaves absent tasks out by itself.
     """
 
     needs = "gramian"
@@ -36,8 +36,8 @@ class GramianBalancer(Balancer):
         """The weight of each task's gradient at this step.
 
         Args:
-            gramian: `(K, K)`, finite; absent tasks are stood in for.
-            losses: `(K,)`, after alpha; absent tasks have the mean of the others.
+            gramian: `(K, K)`, finite; absent tasks are stood in for, or have zeros.
+            losses: `(K,)`, after alpha; absent tasks have the mean of the others, or 0.
             present: `(K,)`, 1 for a task with labels in the batch, else 0.
 
         Returns:
@@ -53,6 +53,9 @@ class GramianBalancer(Balancer):
             present: `(K,)` booleans.
         """
         there = ops.cast(present, "float32")
+        if self.stand_in == "nothing":
+            weights = self.task_weights(gramian, losses, there)
+            return ops.where(present, weights, ops.zeros_like(weights))
         count = ops.maximum(ops.sum(there), 1.0)
         losses = ops.where(present, losses, ops.sum(there * losses) / count)
         if self.stand_in == "mean":

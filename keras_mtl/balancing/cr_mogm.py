@@ -31,6 +31,9 @@ class CRMOGM(GramianBalancer):
         ValueError: If the momentum is not from 0 to below 1.
     """
 
+    # The other balancer has its own way with absent tasks.
+    stand_in = "nothing"
+
     def __init__(
         self,
         balancer: GramianBalancer | dict[str, Any] | None = None,
@@ -56,12 +59,6 @@ class CRMOGM(GramianBalancer):
         self.balancer.bind(self.task_names)
         self.mean = self.vector("mean")
         self.seen = self.vector("seen")
-
-    def weigh(self, gramian: Any, losses: Any, present: Any) -> Any:
-        # The other's own way with absent tasks.
-        return ops.where(
-            present, self.task_weights(gramian, losses, ops.cast(present, "float32")), 0.0
-        )
 
     def task_weights(self, gramian: Any, losses: Any, present: Any) -> Any:
         here = present > 0

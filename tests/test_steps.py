@@ -281,3 +281,41 @@ def test_losses_are_those_of_stock_keras_whatever_the_parts():
         for name, value in plain.items():
             assert logs[name] == pytest.approx(value, rel=1e-4), (balancer, name)
     assert set(LOSSES) == set(TASKS)
+
+
+class Shown(Before):
+    """Keeps the Gramian that it was shown."""
+
+    def make_state(self, k):
+        self.seen = self.add_weight((k, k), "zeros", "float32", trainable=False, name="seen")
+
+    def task_weights(self, gramian, losses, present):
+        self.seen.assign(gramian)
+        return ops.ones_like(losses)
+
+
+def test_what_is_kept_of_an_absent_task_is_not_measured():
+    """Its row stands apart from the others', whatever its memory holds."""
+    x, y = rows(32)
+    balancer = Shown()
+    model = compiled(seed=3, optimizer=keras.optimizers.SGD(RATE), balancer=balancer)
+    model.train_on_batch(x, y)
+    assert balancer.seen.numpy()[1, 0] != 0
+    model.train_on_batch(x, {**y, "a_kind": np.full(32, -1)})
+    seen = balancer.seen.numpy()
+    at = model.task_names.index("a_kind")
+    beside = np.delete(seen[at], at)
+    np.testing.assert_array_equal(beside, 0)
+    assert seen[at, at] > np.delete(np.diag(seen), at).max()
+
+
+@pytest.mark.parametrize("name", ["modo", "auto_lambda", "forum"])
+def test_parts_that_take_one_pass_are_not_scaled_by_a_loss_scale(name):
+    x, y = rows(30)
+    steps = []
+    for scale in (None, 1024.0):
+        optimizer = keras.optimizers.SGD(RATE, loss_scale_factor=scale)
+        model = compiled(seed=3, optimizer=optimizer, balancer=balancing.get(name))
+        steps.append(moved(model, x, y))
+    for path, step in steps[0].items():
+        np.testing.assert_allclose(steps[1][path], step, rtol=1e-3, atol=1e-6, err_msg=path)

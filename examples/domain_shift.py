@@ -73,6 +73,8 @@ def main() -> None:
     print(
         f"{'alignment':12}  " + "  ".join(f"{name:>13}" for name in hospitals) + f"  {'mean':>13}"
     )
+    ill = [f"{100 * rows.labels['disease'].mean():.0f} % ill" for rows in hospitals.values()]
+    print(f"{'':12}  " + "  ".join(f"{cell:>13}" for cell in ill))
     means: dict[str, np.ndarray] = {}
     for method in METHODS:
         table = np.array(

@@ -116,11 +116,15 @@ class Sluice(Sharing):
                 ops.concatenate(parts[i : i + self.subspaces], axis=-1)
                 for i in range(0, len(parts), self.subspaces)
             ]
-            layers.append(ops.stack(towers))
-        out = ops.einsum("kl,lk...->k...", self.betas, ops.stack(layers))
+            layers.append(towers)
+        # Task by task, so that each reads its own betas and layers alone.
+        out = [
+            sum(self.betas[i, j] * layer[i] for j, layer in enumerate(layers))
+            for i in range(len(towers))
+        ]
         if training and self.orthogonality and self.subspaces > 1:
             self.add_loss(self.penalty(ops.convert_to_tensor(self.orthogonality, "float32")))
-        return dict(zip(self.task_names, ops.unstack(out, len(towers)), strict=True))
+        return dict(zip(self.task_names, out, strict=True))
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
         return dict.fromkeys(self.task_names, widened(input_shape, self.units[-1]))

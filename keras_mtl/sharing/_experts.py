@@ -8,26 +8,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.sharing._sharing import Sharing
-from keras_mtl.sharing._towers import Towers, at_least_one, widened, widths
+from keras_mtl.sharing._layered import Layered
+from keras_mtl.sharing._towers import Towers, at_least_one
 
 
-class Gated(Sharing):
+class Gated(Layered):
     """A scheme that gives each task its own mixture of experts; write `build` and `mix`.
 
-    Args:
-        units: Width of each dense layer of an expert.
-        activation: Of these layers.
-
-    Raises:
-        ValueError: If there is no layer, a width is not positive, or the activation is unknown.
+    The layers are those of each expert.
     """
-
-    def __init__(self, units: Sequence[int] = (64,), activation: str = "relu", **kwargs: Any):
-        super().__init__(**kwargs)
-        self.units = widths(type(self).__name__, units)
-        keras.activations.get(activation)
-        self.activation = activation
 
     @abc.abstractmethod
     def mix(self, features: Any, training: bool, mask: Any) -> tuple[list[Any], list[Any]]:
@@ -66,16 +55,6 @@ class Gated(Sharing):
 
     def _by_task(self, found: list[Any]) -> dict[str, Any]:
         return dict(zip(self.task_names, found, strict=True))
-
-    def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        return dict.fromkeys(self.task_names, widened(input_shape, self.units[-1]))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": list(self.units),
-            "activation": self.activation,
-        }
 
 
 class Mixture(Gated):

@@ -5,19 +5,16 @@ from typing import Any
 
 import keras
 
-from keras_mtl.sharing._sharing import Sharing
+from keras_mtl.sharing._layered import Layered
 from keras_mtl.sharing._towers import (
     mixed,
     share,
     shares_at_start,
-    stack_of_towers,
-    widened,
-    widths,
 )
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class CrossStitch(Sharing):
+class CrossStitch(Layered):
     """A tower for each task; after each layer every task learns how much of each tower it reads.
 
     With h_j what a layer of tower j makes, the next layer of tower i reads `sum_j a_ij h_j`. The
@@ -47,21 +44,13 @@ class CrossStitch(Sharing):
         per_channel: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.units = widths("CrossStitch", units)
-        self.activation = activation
+        super().__init__(units, activation, **kwargs)
         self.self_weight = share("CrossStitch", "self_weight", self_weight)
         self.per_channel = bool(per_channel)
 
     def build(self, input_shape: Any) -> None:
         k = len(self.task_names)
-        self.levels = stack_of_towers(
-            self.task_names,
-            self.units,
-            input_shape,
-            activation=self.activation,
-            dtype=self.dtype_policy,
-        )
+        self.levels = self.towers(input_shape)
         start = shares_at_start(k, self.self_weight)
         self.stitches = [
             self.add_weight(
@@ -79,14 +68,9 @@ class CrossStitch(Sharing):
             towers = mixed(stitch, level(towers))
         return dict(zip(self.task_names, towers, strict=True))
 
-    def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        return dict.fromkeys(self.task_names, widened(input_shape, self.units[-1]))
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "units": list(self.units),
-            "activation": self.activation,
             "self_weight": self.self_weight,
             "per_channel": self.per_channel,
         }

@@ -6,12 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.sharing._sharing import Sharing
-from keras_mtl.sharing._towers import Towers, widened, widths
+from keras_mtl.sharing._layered import Layered
+from keras_mtl.sharing._towers import Towers, widened
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MTAN(Sharing):
+class MTAN(Layered):
     """One shared stack of layers, through which each task looks with masks of its own.
 
     With p_j what layer j of the shared stack makes, task k attends to
@@ -40,9 +40,7 @@ class MTAN(Sharing):
     def __init__(
         self, units: Sequence[int] | int = (64, 64), activation: str = "relu", **kwargs: Any
     ):
-        super().__init__(**kwargs)
-        self.units = widths("MTAN", units)
-        self.activation = activation
+        super().__init__(units, activation, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         if len(input_shape) not in (2, 3, 4):
@@ -78,16 +76,6 @@ class MTAN(Sharing):
                 read = [ops.concatenate([features, x], axis=-1) for x in passed]
             attended = [mask * features for mask in self.masks[i](self.looking[i](read))]
         return dict(zip(self.task_names, attended, strict=True))
-
-    def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        return dict.fromkeys(self.task_names, widened(input_shape, self.units[-1]))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": list(self.units),
-            "activation": self.activation,
-        }
 
     def _layer(self, name: str, width: int, input_shape: Any) -> keras.layers.Layer:
         options = {"activation": self.activation, "name": name, "dtype": self.dtype_policy}

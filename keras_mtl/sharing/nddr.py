@@ -7,12 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.sharing._sharing import Sharing
-from keras_mtl.sharing._towers import shares_at_start, stack_of_towers, widened, widths
+from keras_mtl.sharing._layered import Layered
+from keras_mtl.sharing._towers import shares_at_start, widened
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class NDDR(Sharing):
+class NDDR(Layered):
     """A tower for each task; after each layer every task projects all towers' features to its own.
 
     With h_j what a layer of tower j makes, the next layer of tower i reads
@@ -44,9 +44,7 @@ class NDDR(Sharing):
         beta: float | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.units = widths("NDDR", units)
-        self.activation = activation
+        super().__init__(units, activation, **kwargs)
         if not np.isfinite([alpha, 0 if beta is None else beta]).all():
             raise ValueError(
                 f"`alpha` and `beta` of sharing.NDDR are {alpha!r} and {beta!r}; expected finite "
@@ -57,13 +55,7 @@ class NDDR(Sharing):
 
     def build(self, input_shape: Any) -> None:
         k = len(self.task_names)
-        self.levels = stack_of_towers(
-            self.task_names,
-            self.units,
-            input_shape,
-            activation=self.activation,
-            dtype=self.dtype_policy,
-        )
+        self.levels = self.towers(input_shape)
         # The K projections in one matrix: P_i are its columns from i d to (i + 1) d.
         self.projections = [
             keras.layers.Dense(
@@ -87,14 +79,9 @@ class NDDR(Sharing):
             towers = ops.split(every, len(towers), axis=-1)
         return dict(zip(self.task_names, towers, strict=True))
 
-    def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        return dict.fromkeys(self.task_names, widened(input_shape, self.units[-1]))
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "units": list(self.units),
-            "activation": self.activation,
             "alpha": self.alpha,
             "beta": self.beta,
         }

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.sharing._sharing import Sharing
+from keras_mtl.sharing._layered import Layered
 from keras_mtl.sharing._towers import (
     Penalty,
     at_least_one,
@@ -14,9 +14,6 @@ from keras_mtl.sharing._towers import (
     not_negative,
     share,
     shares_at_start,
-    stack_of_towers,
-    widened,
-    widths,
 )
 
 
@@ -33,7 +30,7 @@ def overlap(kernel: Any, subspaces: int) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Sluice(Sharing):
+class Sluice(Layered):
     """A tower for each task, each layer in subspaces that learn what they let through to others.
 
     - A layer of tower k has S subspaces. After it, each of the K S subspaces is a sum of all of
@@ -69,9 +66,7 @@ class Sluice(Sharing):
         orthogonality: float = 1e-2,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.units = widths("Sluice", units)
-        self.activation = activation
+        super().__init__(units, activation, **kwargs)
         self.subspaces = at_least_one("Sluice", "subspaces", subspaces)
         self.self_weight = share("Sluice", "self_weight", self_weight)
         self.orthogonality = not_negative("Sluice", "orthogonality", orthogonality)
@@ -84,13 +79,7 @@ class Sluice(Sharing):
 
     def build(self, input_shape: Any) -> None:
         k, n = len(self.task_names), len(self.task_names) * self.subspaces
-        self.levels = stack_of_towers(
-            self.task_names,
-            self.units,
-            input_shape,
-            activation=self.activation,
-            dtype=self.dtype_policy,
-        )
+        self.levels = self.towers(input_shape)
         start = keras.initializers.Constant(shares_at_start(n, self.self_weight))
         self.alphas = [
             self.add_weight((n, n), start, name=f"alphas_{i}") for i in range(len(self.units))
@@ -126,14 +115,9 @@ class Sluice(Sharing):
             self.add_loss(self.penalty(ops.convert_to_tensor(self.orthogonality, "float32")))
         return dict(zip(self.task_names, out, strict=True))
 
-    def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        return dict.fromkeys(self.task_names, widened(input_shape, self.units[-1]))
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "units": list(self.units),
-            "activation": self.activation,
             "subspaces": self.subspaces,
             "self_weight": self.self_weight,
             "orthogonality": self.orthogonality,

@@ -127,8 +127,11 @@ def ours(make: Callable[[Problem], balancing.Balancer], steps: int = 1) -> Run:
     @functools.cache
     def run(problem: Problem) -> np.ndarray:
         made, combined = make(problem), []
-        made.bind(problem.tasks, [keras.Variable(problem.uniforms[0], name="theta")])
+        theta = keras.Variable(problem.uniforms[0], name="theta")
+        made.bind(problem.tasks, [theta])
         take = {"losses": _by_losses, "gramian": _by_gramian, "gradients": _by_entries}[made.needs]
+        if made.keeps:
+            take = functools.partial(take, memory=made.memory(theta))
         for step in range(steps):
             with same_luck(problem, step):
                 combined.append(np.float64(take(made, problem, step)))
@@ -152,7 +155,7 @@ def _by_losses(made: Any, problem: Problem, step: int) -> Any:
     return np.float64(weights) @ problem.gradients[step]
 
 
-def _by_gramian(made: Any, problem: Problem, step: int) -> Any:
+def _by_gramian(made: Any, problem: Problem, step: int, memory: Any = None) -> Any:
     losses, own = tf.constant(problem.losses[step]), made.trainable_variables
     present = tf.ones(problem.k, bool)
     with tf.GradientTape() as tape:
@@ -164,7 +167,6 @@ def _by_gramian(made: Any, problem: Problem, step: int) -> Any:
     rows = chain[:, None] * problem.parts[step, : made.parts]
     measured = stepped = tf.reshape(rows, (-1, rows.shape[-1]))
     if made.keeps:
-        memory = made.memory("theta")
         norms = tf.norm(stepped, axis=1)
         measured, stepped, kept = made.follow(stepped, memory.value, norms, losses)
         memory.assign(kept)

@@ -57,7 +57,7 @@ class Whole(NamedTuple):
 def combined(
     balancer: Any,
     stacks: Sequence[Any],
-    names: Sequence[str],
+    variables: Sequence[Any],
     whole: Whole,
     scale: Any,
 ) -> list[Any]:
@@ -66,7 +66,7 @@ def combined(
     Args:
         balancer: A balancer that needs gradients, or keeps them.
         stacks: `(K, ...)` for each variable; zeros where a task does not reach it.
-        names: The path of each variable.
+        variables: Of which they are.
         whole: The losses.
         scale: What the gradients are scaled by in mixed precision, and what is returned is, too.
 
@@ -79,7 +79,7 @@ def combined(
     if balancer.needs == "gradients":
         found = [balancer.combine(stack, whole.present) for stack in stacks]
     else:
-        found = _followed(balancer, stacks, names, whole, scale)
+        found = _followed(balancer, stacks, variables, whole, scale)
     return [g / count for g in found] if count > 1 else found
 
 
@@ -153,7 +153,7 @@ def _weigh(balancer: Any, found: Any, whole: Whole) -> Any:
 
 
 def _followed(
-    balancer: Any, stacks: Sequence[Any], names: Sequence[str], whole: Whole, scale: Any
+    balancer: Any, stacks: Sequence[Any], variables: Sequence[Any], whole: Whole, scale: Any
 ) -> list[Any]:
     """What a balancer makes of gradients that it follows from step to step."""
     k = len(balancer.task_names)
@@ -163,8 +163,8 @@ def _followed(
         squares = squares + ops.sum(ops.square(ops.reshape(stack, (k, -1))), axis=1)
     sound = ops.logical_and(ops.all(ops.isfinite(squares)), ops.all(ops.isfinite(whole.losses)))
     stepped, total = [], ops.zeros((k, k), "float32")
-    for stack, name in zip(stacks, names, strict=True):
-        memory = balancer.memory(name)
+    for stack, variable in zip(stacks, variables, strict=True):
+        memory = balancer.memory(variable)
         before = memory.value
         seen = balancer.follow(stack, before, ops.sqrt(squares), whole.losses)
         moves = ops.reshape(

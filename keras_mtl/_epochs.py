@@ -1,13 +1,18 @@
-"""What `fit` does at the ends of epochs besides what the user asked for."""
+"""What `fit` does at the bounds of epochs besides what the user asked for."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 
+from keras_mtl._compile import prepared
+
 
 class EpochClock(keras.callbacks.Callback):
-    """Tells the balancer of epochs, and brings data to the epoch where a resumed run goes on.
+    """Tells the balancer of epochs, makes the optimizer ready, and brings data to where a run goes on.
+
+    The optimizer makes its variables before the first step is traced: TensorFlow traces a step that
+    makes variables twice.
 
     A shuffled `tf.data` pipeline gives another order each time it is read. A run that
     `keras.callbacks.BackupAndRestore` resumes in epoch e has not read it e times, so it is read (one
@@ -25,6 +30,9 @@ class EpochClock(keras.callbacks.Callback):
         self.expected: int | None = initial_epoch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        # Not when training begins, when other callbacks may still thaw layers or restore a run.
+        with self.model.distribute_strategy.scope():
+            prepared(self.model.optimizer, self.model.trainable_variables)
         if self.expected is None:
             return
         missed, self.expected = epoch - self.expected, None

@@ -353,3 +353,22 @@ def test_a_text_of_one_word_is_pooled_without_a_word():
 
     one = np.ones((2, 1, 3), "float32")
     np.testing.assert_allclose(SequencePooling()(one), one[:, 0])
+
+
+@pytest.mark.parametrize("balancer", [None, "cagrad", "moco"])
+def test_a_step_is_traced_once(balancer, rng):
+    """The first step of a model makes one wait for one tracing, not for two."""
+    traced = []
+
+    def loss(y_true, y_pred):
+        traced.append(1)
+        return keras.losses.mean_squared_error(y_true, y_pred)
+
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(8)(inputs)
+    outputs = {name: keras.layers.Dense(1)(hidden) for name in "ab"}
+    model = keras_mtl.MultiTaskModel(inputs, outputs)
+    model.compile("adam", loss={"a": loss}, balancer=balancer)
+    x = rng.normal(size=(32, 4)).astype("float32")
+    model.fit(x, {"a": x[:, :1]}, batch_size=8, epochs=2, verbose=0)
+    assert len(traced) == 1

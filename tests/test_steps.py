@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_mtl
-from keras_mtl import balancing
+from keras_mtl import balancing, encoders, tasks
 from tests.models import LOSSES, TASKS, compiled, rows
 from tests.test_gradients import RATE, gradients_of, step_of
 
@@ -98,18 +98,36 @@ def test_gradients_are_kept_from_step_to_step_and_saved(scale, tmp_path):
     model = compiled(seed=3, optimizer=optimizer, balancer=balancing.DBMTL())
     model.train_on_batch(x, y)
     made = model.balancer
-    paths = {v.path: v.shape for v in model.shared_variables()}
     expected = np.stack([gradients_of(t, x, y)["shared/kernel"] for t in TASKS])
     logs = compiled(seed=3).evaluate(x, y, verbose=0, return_dict=True)
     expected /= np.array([logs[f"{t}_loss"] for t in TASKS])[:, None, None]
-    kept = made.memory("shared/kernel")
+    named = {v.path: v for v in model.trainable_variables}
+    kept = made.memory(named["shared/kernel"])
     np.testing.assert_allclose(kept, (1 - 0.9) * expected, rtol=2e-3, atol=1e-5)
-    assert {p: made.memory(p).shape for p in paths} == {p: (3, *s) for p, s in paths.items()}
+    assert all(made.memory(v).shape == (3, *v.shape) for v in model.shared_variables())
     with pytest.raises(ValueError, match="compile the model again"):
-        made.memory("a_kind/kernel")
+        made.memory(named["a_kind/kernel"])
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    np.testing.assert_array_equal(loaded.balancer.memory("shared/kernel"), kept)
+    (kernel,) = (v for v in loaded.trainable_variables if v.path == "shared/kernel")
+    np.testing.assert_array_equal(loaded.balancer.memory(kernel), kept)
+
+
+def test_encoders_whose_weights_are_named_alike_are_followed_apart():
+    """As two groups have them, whose layers have the same paths."""
+    model = keras_mtl.build_model(
+        encoders.Image((8, 8, 1), filters=(4,)),
+        [tasks.Binary(name) for name in "abcd"],
+        groups=[["a", "b"], ["c", "d"]],
+    )
+    model.compile(keras.optimizers.SGD(0.1), balancer=balancing.MoCo())
+    shared = model.shared_variables()
+    assert len({v.path for v in shared}) < len(shared)
+    x = np.zeros((8, 8, 8, 1), "float32")
+    x[::2] = 1.0
+    model.train_on_batch(x, {name: np.arange(8) % 2 for name in "ab"})
+    moved = [bool(np.any(model.balancer.memory(v).numpy())) for v in shared]
+    assert moved == [True] * 3 + [False] * 3, "the second group had no labels"
 
 
 @pytest.mark.parametrize("how", [{}, {"jit_compile": True}])

@@ -38,7 +38,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.task_names = []
-        self._memory: dict[str, Any] = {}
+        self._memory: dict[int, Any] = {}
 
     def bind(self, task_names: Sequence[str], shared: Sequence[keras.Variable] = ()) -> None:
         """Meets the model's K tasks and makes the variables that depend on K.
@@ -59,7 +59,8 @@ class Balancer(keras.layers.Layer, abc.ABC):
             self.task_names = list(task_names)
             self.make_state(len(self.task_names))
             if self.keeps:
-                self._memory = {v.path: self._memory_of(v) for v in shared}
+                # Not by their paths, which those of two encoders may have in common.
+                self._memory = {id(v): self._memory_of(v) for v in shared}
             if self.every > 1:
                 self.held = self.vector("held", "ones")
                 self.steps = self.add_weight((), "zeros", "int64", trainable=False, name="steps")
@@ -90,19 +91,20 @@ class Balancer(keras.layers.Layer, abc.ABC):
             name=name,
         )
 
-    def memory(self, path: str) -> Any:
+    def memory(self, variable: keras.Variable) -> Any:
         """What is kept of the K gradients of a shared variable, `(K, *shape)`.
 
         Raises:
             ValueError: If the variable was not among those that it was bound to.
         """
-        if path not in self._memory:
+        if id(variable) not in self._memory:
+            known = sorted(memory.name for memory in self._memory.values())
             raise ValueError(
-                f"{type(self).__name__} keeps the gradients of {sorted(self._memory)}, but two tasks "
-                f"also share {path!r}, which was frozen or is tied; compile the model again with a "
-                "new one."
+                f"{type(self).__name__} keeps the gradients of some variables ({known}), but two tasks "
+                f"also share {variable.path!r}, which was frozen or is tied; compile the model again "
+                "with a new one."
             )
-        return self._memory[path]
+        return self._memory[id(variable)]
 
     @property
     def small_variables(self) -> list[keras.Variable]:

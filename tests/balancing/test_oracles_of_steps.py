@@ -225,7 +225,7 @@ class Followed:
         for variable, part in zip(
             self.variables, (j[:, :4].reshape(3, 2, 2), j[:, 4:]), strict=True
         ):
-            memory = self.made.memory(variable.path)
+            memory = self.made.memory(variable)
             seen = self.made.follow(part, memory.value, norms, losses)
             there = np.reshape(present, (3, *[1] * (part.ndim - 1)))
             memory.assign(np.where(there, seen.kept, memory.numpy()))
@@ -283,12 +283,12 @@ def test_what_is_kept_of_a_task_stays_while_it_is_absent():
         followed = Followed(made)
         (j, losses), (other, _), *_ = steps()
         followed.step(j, losses)
-        before = [np.array(made.memory(v.path)) for v in followed.variables]
+        before = [np.array(made.memory(v)) for v in followed.variables]
         present = np.array([True, False, True])
         weights, _ = followed.step(np.where(present[:, None], other, 0), losses, present)
         assert weights[1] == 0 and np.isfinite(weights).all()
         for variable, kept in zip(followed.variables, before, strict=True):
-            now = np.array(made.memory(variable.path))
+            now = np.array(made.memory(variable))
             np.testing.assert_array_equal(now[1], kept[1])
             assert (now[0] != kept[0]).any()
 

@@ -23,7 +23,7 @@ PROGRAM = textwrap.dedent(
     )
     import keras, numpy as np
     import keras_mtl
-    from keras_mtl import balancing
+    from keras_mtl import balancing, sharing
     from tests.models import compiled, rows
 
     x, y = rows(64)
@@ -45,19 +45,28 @@ PROGRAM = textwrap.dedent(
         found[name + " loss"] = logs["loss"]
         for i, value in enumerate(model.get_weights()):
             found[f"{name} {i}"] = value
-    # Losses that layers add, and a scale that is learnt from the labels.
-    with strategy.scope() if replicas > 1 else contextlib.nullcontext():
-        keras.utils.set_random_seed(1)
-        model = keras_mtl.build_model(
-            keras_mtl.encoders.Dense(6, units=[8]),
-            [keras_mtl.tasks.Regression("z_price"), keras_mtl.tasks.Binary("m_sold")],
-            keras_mtl.sharing.Soft("l2", strength=2.0, units=(4,)),
-        )
-        model.compile(keras.optimizers.SGD(0.1))
+    # Losses that layers add, state that they keep, and a scale that is learnt from the labels.
     part = data.map(lambda x, y: ({"features": x}, {n: y[n] for n in ("z_price", "m_sold")}))
-    found["soft loss"] = model.fit(part, epochs=2, verbose=0).history["loss"]
-    for i, value in enumerate(model.get_weights()):
-        found[f"soft {i}"] = value
+    schemes = {
+        "soft": sharing.Soft(
+            "l2", keras.optimizers.schedules.ExponentialDecay(2.0, 1, 0.9), units=(4,)
+        ),
+        "mmoe": sharing.MMoE(experts=2, units=(4,)), "covariance": sharing.Covariance(units=(4,)),
+    }
+    for name, scheme in schemes.items():
+        with strategy.scope() if replicas > 1 else contextlib.nullcontext():
+            keras.utils.set_random_seed(1)
+            model = keras_mtl.build_model(
+                keras_mtl.encoders.Dense(6, units=[8]),
+                [keras_mtl.tasks.Regression("z_price"), keras_mtl.tasks.Binary("m_sold")],
+                type(scheme).from_config(scheme.get_config()),
+            )
+            model.compile(keras.optimizers.SGD(0.1))
+        found[name + " loss"] = model.fit(part, epochs=2, verbose=0).history["loss"]
+        for i, variable in enumerate(model.weights):
+            # Each replica keeps the gates of its own rows.
+            if variable.name != "mean_gates":
+                found[f"{name} {i}"] = variable.numpy()
     np.savez(out, **found)
     """
 )

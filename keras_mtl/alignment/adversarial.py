@@ -65,9 +65,8 @@ class Adversarial(DomainAlignment):
             width = layer.units
         # How many training steps were made.
         self.done = self.add_weight(
-            name="done", shape=(), dtype="int64", initializer="zeros", trainable=False,
-            aggregation="only_first_replica",
-        )  # fmt: skip
+            name="done", shape=(), dtype="int64", initializer="zeros", trainable=False
+        )
         self.built = True
 
     def penalty(self, features: Any, domains: Any) -> Any:

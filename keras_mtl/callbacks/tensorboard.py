@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_mtl._relations import relations
+from keras_mtl.callbacks._heat_map import heat_map
 from keras_mtl.callbacks._layout import custom_scalars_layout
 
 TRAIN, VALIDATION = "train", "validation"
@@ -20,8 +22,10 @@ class TensorBoard(keras.callbacks.Callback):
 
     The runs are `train` and `validation`, so that both are on one chart: tags `<task>/loss`,
     `<task>/<metric>`, `loss`; in the training run also `<task>/loss_weight` (alpha),
-    `<task>/weighted_loss` (alpha times the loss) and `learning_rate`. The page "Custom scalars"
-    opens on one category a task. See it by `tensorboard --logdir LOG_DIR`.
+    `<task>/weighted_loss` (alpha times the loss) and `learning_rate`, and as images what sharing
+    schemes learn of the tasks: `relations/MMoE gates`, `relations/Covariance task correlation` (see
+    `keras_mtl.evaluation.relations`). The page "Custom scalars" opens on one category a task. See it
+    by `tensorboard --logdir LOG_DIR`.
 
     Args:
         log_dir: The folder of the logs; made if it is not there.
@@ -91,6 +95,7 @@ class TensorBoard(keras.callbacks.Callback):
                 scalars[f"{task}/weighted_loss"] = alpha * scalars[f"{task}/loss"]
         scalars["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._write(TRAIN, scalars, epoch)
+        self._write_relations(epoch)
         validated = self._scalars({k.removeprefix("val_"): logs[k] for k in validation})
         if validated:
             self._write(VALIDATION, validated, epoch)
@@ -120,6 +125,11 @@ class TensorBoard(keras.callbacks.Callback):
             for tag, value in scalars.items():
                 tf.summary.scalar(tag, value, step=step)
         writer.flush()
+
+    def _write_relations(self, step: int) -> None:
+        with self._writer(TRAIN).as_default():
+            for title, relation in relations(self.model).items():
+                tf.summary.image(f"relations/{title}", heat_map(relation)[None], step=step)
 
     def _graph(self) -> Any:
         specs = [

@@ -12,10 +12,11 @@ from keras_mtl._names import refuse_unknown
 from keras_mtl._prediction import Prediction
 from keras_mtl.data import Examples
 from keras_mtl.data._columns import Sequences
+from keras_mtl.evaluation._by_input import by_input
 from keras_mtl.evaluation._heat_map import digits_for, write_heat_map
 from keras_mtl.evaluation._probe import Probe, twin_of
 from keras_mtl.evaluation._table import text_table
-from keras_mtl.evaluation.report import _only_input, write_json
+from keras_mtl.evaluation.report import write_json
 
 
 class Affinity:
@@ -242,7 +243,7 @@ def _ready(model: Any, batches: Any) -> Any:
 def _batches(model: Any, data: Any, y: Any, batch_size: int, seed: int | None) -> Iterable[Any]:
     """Batches to read as often as one likes; shuffled where there is a seed."""
     if y is not None:
-        data = Examples(data if isinstance(data, Mapping) else {_only_input(model): data}, y)
+        data = Examples(by_input(model, data), y)
     if not isinstance(data, Examples):
         return data
     bucket = seed is not None and any(isinstance(c, Sequences) for c in data.inputs.values())

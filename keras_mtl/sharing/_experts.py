@@ -1,4 +1,4 @@
-"""What mixtures of experts are made of: experts side by side, gates, and the frame of a scheme."""
+"""What mixtures of experts are made of: experts side by side, and their gates."""
 
 import abc
 import math
@@ -8,53 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.sharing._layered import Layered
+from keras_mtl.sharing._gated import Gated
 from keras_mtl.sharing._towers import Towers, at_least_one
-
-
-class Gated(Layered):
-    """A scheme that gives each task its own mixture of experts; write `build` and `mix`.
-
-    The layers are those of each expert.
-    """
-
-    @abc.abstractmethod
-    def mix(self, features: Any, training: bool, mask: Any) -> tuple[list[Any], list[Any]]:
-        """The mixtures and the gates they were made with; adds the losses of training.
-
-        Args:
-            features: `(..., d)`.
-            training: Whether the model trains.
-            mask: `features` without its last axis; false where there is padding. Or None.
-
-        Returns:
-            The K mixtures, `(..., units[-1])` each, and the K gates, `(..., E)` each.
-        """
-
-    def call(self, features: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
-        return self._by_task(self.mix(features, bool(training), mask)[0])
-
-    def gates(self, features: Any) -> dict[str, Any]:
-        """What each expert counts for each task.
-
-        Args:
-            features: `(B, d)`, `(B, T, d)` or `(B, h, w, d)`, as the scheme reads them.
-
-        Returns:
-            `{task: gates}` with gates `(..., E)`, a row or position each; they sum to 1.
-
-        Raises:
-            ValueError: If the scheme was not connected to features before.
-        """
-        if not self.built:
-            raise ValueError(
-                f"`gates` of a sharing.{type(self).__name__} was called before it is part of a "
-                "model; give it to `build_model`, or call `connect` first."
-            )
-        return self._by_task(self.mix(features, False, None)[1])
-
-    def _by_task(self, found: list[Any]) -> dict[str, Any]:
-        return dict(zip(self.task_names, found, strict=True))
 
 
 class Mixture(Gated):
@@ -93,6 +48,7 @@ class Mixture(Gated):
         )
         self.bank.build(input_shape)
         self.build_gates(input_shape)
+        self.keep_gates([f"expert {i + 1}" for i in range(self.experts)])
         self.built = True
 
     def mix(self, features: Any, training: bool, mask: Any) -> tuple[list[Any], list[Any]]:
@@ -230,17 +186,6 @@ def softmax(logits: Any) -> Any:
     # Not `ops.softmax`, which takes a single expert for a mistake.
     powers = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
     return powers / ops.sum(powers, axis=-1, keepdims=True)
-
-
-def mean_over_positions(values: Any, mask: Any = None) -> Any:
-    """Means over rows and positions, padding left out: `(..., X)` to `(X,)`."""
-    axes = tuple(range(len(values.shape) - 1))
-    if mask is None:
-        return ops.mean(values, axis=axes)
-    there = ops.expand_dims(ops.cast(mask, values.dtype), -1)
-    # Selected, not multiplied: what a padded position holds may be no number.
-    kept = ops.where(there > 0, values, 0)
-    return ops.sum(kept, axis=axes) / ops.maximum(ops.sum(there), 1)
 
 
 def at_most_all(scheme: str, k: Any, experts: int) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.sharing._experts import Experts, Gated, mixture, routers, softmax
+from keras_mtl.sharing._experts import Experts, mixture, routers, softmax
+from keras_mtl.sharing._gated import Gated
 from keras_mtl.sharing._towers import at_least_one, widened
 
 
@@ -58,6 +59,8 @@ class Extractive(Gated):
             level.build([input_shape] * len(self.task_names), input_shape)
             self.extractions.append(level)
             input_shape = widened(input_shape, self.units[-1])
+        own = [f"own {i + 1}" for i in range(self.specific)]
+        self.keep_gates([*own, *(f"shared {i + 1}" for i in range(self.shared))])
         self.built = True
 
     def mix(self, features: Any, training: bool, mask: Any) -> tuple[list[Any], list[Any]]:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl._relations import Relates, Relation
 from keras_mtl.sharing._heads import TiesHeads
 from keras_mtl.sharing._towers import Penalty
 
@@ -64,7 +65,7 @@ def along_modes(weights: Any, matrices: Sequence[Any]) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Covariance(TiesHeads):
+class Covariance(TiesHeads, Relates):
     """Tasks draw on each other's weights as far as they are related, which is learnt.
 
     The weights of the K tasks, `W = (w_1, ..., w_K)`, have a matrix-normal prior whose covariance over
@@ -182,6 +183,12 @@ class Covariance(TiesHeads):
         covariance = self.task_covariance
         lengths = np.sqrt(np.diag(covariance))
         return covariance / np.outer(lengths, lengths)
+
+    def relations(self) -> dict[str, Relation]:
+        """The task correlation."""
+        return {
+            "task correlation": Relation(self.task_correlation, self.task_names, self.task_names)
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
+from keras_mtl._relations import Relates, Relation
 from keras_mtl.sharing._layered import Layered
 from keras_mtl.sharing._towers import (
     mixed,
@@ -14,7 +17,7 @@ from keras_mtl.sharing._towers import (
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class CrossStitch(Layered):
+class CrossStitch(Layered, Relates):
     """A tower for each task; after each layer every task learns how much of each tower it reads.
 
     With h_j what a layer of tower j makes, the next layer of tower i reads `sum_j a_ij h_j`. The
@@ -67,6 +70,15 @@ class CrossStitch(Layered):
         for level, stitch in zip(self.levels, self.stitches, strict=True):
             towers = mixed(stitch, level(towers))
         return dict(zip(self.task_names, towers, strict=True))
+
+    def relations(self) -> dict[str, Relation]:
+        """How much of each tower, a column each, every task reads; a mean over channels."""
+        found = [ops.convert_to_numpy(stitch) for stitch in self.stitches]
+        means = [np.mean(np.reshape(a, (*a.shape[:2], -1)), axis=-1) for a in found]
+        return {
+            f"layer {i + 1}": Relation(mean, self.task_names, self.task_names)
+            for i, mean in enumerate(means)
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {

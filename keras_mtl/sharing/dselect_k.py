@@ -9,10 +9,10 @@ from keras import ops
 from keras_mtl.sharing._experts import (
     Mixture,
     at_most_all,
-    mean_over_positions,
     side_by_side,
     softmax,
 )
+from keras_mtl.sharing._gated import mean_over_positions
 from keras_mtl.sharing._towers import not_negative
 
 # What experts must have of a selector at least, for formulas that divide by it.

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl._relations import Relates, Relation
 from keras_mtl.sharing._layered import Layered
 from keras_mtl.sharing._towers import (
     Penalty,
@@ -30,7 +31,7 @@ def overlap(kernel: Any, subspaces: int) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Sluice(Layered):
+class Sluice(Layered, Relates):
     """A tower for each task, each layer in subspaces that learn what they let through to others.
 
     - A layer of tower k has S subspaces. After it, each of the K S subspaces is a sum of all of
@@ -114,6 +115,18 @@ class Sluice(Layered):
         if training and self.orthogonality and self.subspaces > 1:
             self.add_loss(self.penalty(ops.convert_to_tensor(self.orthogonality, "float32")))
         return dict(zip(self.task_names, out, strict=True))
+
+    def relations(self) -> dict[str, Relation]:
+        """What each subspace reads of every other, layer by layer, and each task of its layers."""
+        parts = [f"{task} {i + 1}" for task in self.task_names for i in range(self.subspaces)]
+        layers = [f"layer {i + 1}" for i in range(len(self.units))]
+        return {
+            **{
+                layer: Relation(ops.convert_to_numpy(alphas), parts, parts)
+                for layer, alphas in zip(layers, self.alphas, strict=True)
+            },
+            "layers read": Relation(ops.convert_to_numpy(self.betas), self.task_names, layers),
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -117,10 +117,7 @@ class Soft(TiesHeads):
         )
         self.penalty = Penalty(self._distance)
         if self.scheduled:
-            self.steps = self.add_weight(
-                (), "zeros", "int64", trainable=False, name="steps",
-                aggregation="only_first_replica",
-            )  # fmt: skip
+            self.steps = self.add_weight((), "zeros", "int64", trainable=False, name="steps")
         self.built = True
 
     def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:

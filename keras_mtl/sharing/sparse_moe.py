@@ -9,10 +9,10 @@ from keras import ops
 from keras_mtl.sharing._experts import (
     Mixture,
     at_most_all,
-    mean_over_positions,
     routers,
     softmax,
 )
+from keras_mtl.sharing._gated import mean_over_positions
 from keras_mtl.sharing._towers import not_negative
 
 

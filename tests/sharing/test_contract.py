@@ -106,3 +106,9 @@ def test_it_is_for_one_set_of_tasks(name):
     assert list(scheme.connect(features, ["z", "a"])) == ["z", "a"]
     with pytest.raises(ValueError, match="make a new one for each model"):
         scheme.connect(features, ["a", "b"])
+
+
+@pytest.mark.parametrize("name", sharing.names())
+def test_it_says_so_if_nobody_told_it_the_tasks(name):
+    with pytest.raises(ValueError, match=r"was not told its tasks; give it to `build_model`"):
+        sharing.get(name)(np.zeros((2, 8), "float32"))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mtl.sharing._experts import mean_over_positions, softmax
+from keras_mtl.sharing._experts import softmax
+from keras_mtl.sharing._gated import mean_over_positions
 from keras_mtl.sharing.cgc import CGC
 from keras_mtl.sharing.dselect_k import DSelectK
 from keras_mtl.sharing.mmoe import MMoE

@@ -36,7 +36,7 @@ def test_one_expert_is_hard_sharing_through_that_expert(rng):
     out = connected(scheme, x)
     trunk = keras.layers.Dense(8, activation="relu")
     trunk.build((None, 4))
-    trunk.set_weights([w[0] for w in scheme.get_weights()[:2]])
+    trunk.set_weights([w[0] for w in scheme.bank.get_weights()])
     for name in NAMES:
         np.testing.assert_array_equal(scheme.gates(x)[name], np.ones((6, 1)))
         np.testing.assert_allclose(out[name], trunk(x), rtol=1e-5, atol=1e-7)

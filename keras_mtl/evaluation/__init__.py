@@ -5,7 +5,11 @@ and asks each task to score labels `(n, ...)` against served outputs `(n, ...)`;
 left out beforehand.
 """
 
+from keras_mtl._relations import Relation, relations
+from keras_mtl.evaluation._branches import Branches
 from keras_mtl.evaluation.affinity import Affinity, gradient_cosines, task_affinity
+from keras_mtl.evaluation.before_and_after import BeforeAndAfter, before_and_after
+from keras_mtl.evaluation.branching import branch_tasks, suggest_branches
 from keras_mtl.evaluation.compare import Comparison, compare
 from keras_mtl.evaluation.delta_m import delta_m
 from keras_mtl.evaluation.grouping import Groups, group_tasks, suggest_groups
@@ -13,7 +17,8 @@ from keras_mtl.evaluation.report import Report, evaluate
 from keras_mtl.evaluation.similarity import cka, hsic, rsa, similarities
 
 __all__ = [
-    "Affinity", "Comparison", "Groups", "Report", "cka", "compare", "delta_m", "evaluate",
-    "gradient_cosines", "group_tasks", "hsic", "rsa", "similarities", "suggest_groups",
+    "Affinity", "BeforeAndAfter", "Branches", "Comparison", "Groups", "Relation", "Report",
+    "before_and_after", "branch_tasks", "cka", "compare", "delta_m", "evaluate", "gradient_cosines",
+    "group_tasks", "hsic", "relations", "rsa", "similarities", "suggest_branches", "suggest_groups",
     "task_affinity",
 ]  # fmt: skip

@@ -1,6 +1,5 @@
-"""A square of numbers as a picture, an SVG file that needs nothing else."""
+"""A table of numbers as a picture, an SVG file that needs nothing else."""
 
-import html
 import math
 import pathlib
 from collections.abc import Collection, Sequence
@@ -8,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_mtl.evaluation._svg import LETTER, picture, text, write_svg
+
 _CELL = 56
-_LETTER = 7
 _HIGH, _LOW = (33, 102, 172), (200, 90, 20)
 
 
@@ -20,8 +20,9 @@ def digits_for(matrix: np.ndarray) -> int:
 
 
 def largest(matrix: np.ndarray) -> float:
-    """The largest size of a number beside the diagonal; of the diagonal, if there is none."""
-    beside = np.abs(matrix[~np.eye(len(matrix), dtype=bool)])
+    """The largest size of a number beside the diagonal of a square; of all, if there is none."""
+    square = matrix.shape[0] == matrix.shape[1]
+    beside = np.abs(matrix[~np.eye(len(matrix), dtype=bool)] if square else matrix)
     beside = beside[np.isfinite(beside)]
     return float(beside.max()) if beside.size else float(np.abs(np.nan_to_num(matrix)).max())
 
@@ -32,6 +33,7 @@ def write_heat_map(
     names: Sequence[str],
     title: str,
     *,
+    columns: Sequence[str] | None = None,
     framed: Collection[tuple[int, int]] = (),
     notes: Sequence[str] = (),
 ) -> pathlib.Path:
@@ -39,54 +41,47 @@ def write_heat_map(
 
     Args:
         path: The file.
-        matrix: `(K, K)`; NaN where nothing is known.
-        names: Of the rows and columns.
+        matrix: `(R, C)`; NaN where nothing is known.
+        names: Of the rows.
         title: Above the picture.
+        columns: Names of the columns, if they are others.
         framed: Cells, (row, column), to draw a frame around.
         notes: Lines below the picture.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(heat_map(matrix, names, title, framed, notes), encoding="utf-8")
-    return path
+    return write_svg(path, heat_map(matrix, names, columns or names, title, framed, notes))
 
 
 def heat_map(
     matrix: np.ndarray,
     names: Sequence[str],
+    columns: Sequence[str],
     title: str,
     framed: Collection[tuple[int, int]],
     notes: Sequence[str],
 ) -> str:
     """The picture as text; see `write_heat_map`."""
-    k, top, digits = len(names), largest(matrix), digits_for(matrix)
-    left = 24 + _LETTER * max(len(name) for name in names)
-    above = 48 + int(0.75 * _LETTER * max(len(name) for name in names))
-    longest = _LETTER * max(len(line) for line in [title, *notes])
-    width = max(left + k * _CELL + above, longest + 24)
-    height = above + k * _CELL + 24 + 20 * len(notes)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect class="ground" width="{width}" height="{height}" fill="white"/>',
-        _text(12, 20, title, "start", 'font-weight="bold"'),
-    ]
+    r, c, top, digits = len(names), len(columns), largest(matrix), digits_for(matrix)
+    left = 24 + LETTER * max(len(name) for name in names)
+    above = 48 + int(0.75 * LETTER * max(len(name) for name in columns))
+    longest = LETTER * max(len(line) for line in [title, *notes])
+    width = max(left + c * _CELL + above, longest + 24)
+    height = above + r * _CELL + 24 + 20 * len(notes)
+    parts: list[str] = []
     for i, name in enumerate(names):
-        middle = i * _CELL + _CELL // 2
-        parts.append(_text(left - 8, above + middle + 4, name, "end"))
-        x, y = left + middle, above - 8
-        parts.append(_text(x, y, name, "start", f'transform="rotate(-45 {x} {y})"'))
-    for i in range(k):
-        for j in range(k):
-            parts.extend(_cell(left + j * _CELL, above + i * _CELL, matrix[i, j], top, digits))
+        parts.append(text(left - 8, above + i * _CELL + _CELL // 2 + 4, name, "end"))
+    for j, name in enumerate(columns):
+        x, y = left + j * _CELL + _CELL // 2, above - 8
+        parts.append(text(x, y, name, "start", f'transform="rotate(-45 {x} {y})"'))
+    for i, j in np.ndindex(r, c):
+        parts.extend(_cell(left + j * _CELL, above + i * _CELL, matrix[i, j], top, digits))
     parts.extend(
         f'<rect class="frame" x="{left + j * _CELL + 2}" y="{above + i * _CELL + 2}" '
         f'width="{_CELL - 4}" height="{_CELL - 4}" fill="none" stroke="black" stroke-width="2"/>'
         for i, j in sorted(framed)
     )
     for n, line in enumerate(notes):
-        parts.append(_text(12, above + k * _CELL + 24 + 20 * n, line, "start"))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+        parts.append(text(12, above + r * _CELL + 24 + 20 * n, line, "start"))
+    return picture(width, height, title, parts)
 
 
 def _cell(x: int, y: int, value: float, top: float, digits: int) -> list[str]:
@@ -101,9 +96,5 @@ def _cell(x: int, y: int, value: float, top: float, digits: int) -> list[str]:
     return [
         f'<rect class="cell" x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{fill}" '
         'stroke="white"/>',
-        _text(x + _CELL // 2, y + _CELL // 2 + 4, shown, "middle", f'{ink} font-size="11"'),
+        text(x + _CELL // 2, y + _CELL // 2 + 4, shown, "middle", f'{ink} font-size="11"'),
     ]
-
-
-def _text(x: int, y: int, content: str, anchor: str, more: str = "") -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" {more}>{html.escape(content)}</text>'

@@ -54,7 +54,7 @@ class Groups(Sequence):
         alone: Mapping[str, float] | None = None,
         made_by: str = "",
     ):
-        self.affinity = _known(affinity)
+        self.affinity = known_affinity(affinity)
         self.groups = [list(group) for group in groups]
         self.helpers = [list(h) for h in helpers] if helpers else [[] for _ in self.groups]
         self.alone = _alone(affinity, alone)
@@ -188,7 +188,7 @@ def group_tasks(
     >>> list(group_tasks(found, 2))
     [['a', 'b'], ['c']]
     """
-    matrix = _known(affinity).matrix
+    matrix = known_affinity(affinity).matrix
     k = len(matrix)
     at_most = k if groups is None else groups
     if not 1 <= at_most <= k:
@@ -258,7 +258,13 @@ def suggest_groups(
     return group_tasks(affinity, max_groups, overlap=overlap, alone=alone)
 
 
-def _known(affinity: Any) -> Affinity:
+def known_affinity(affinity: Any) -> Affinity:
+    """The affinity, if that of each pair is known.
+
+    Raises:
+        TypeError: If it is no `Affinity`.
+        ValueError: If the affinity of a pair is not known.
+    """
     if not isinstance(affinity, Affinity):
         raise TypeError(
             f"`affinity` came as a {type(affinity).__name__}; expected an Affinity: "

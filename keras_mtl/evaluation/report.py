@@ -4,13 +4,16 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_mtl import _labels
+from keras_mtl._relations import Relation, relations
 from keras_mtl.data import Examples
+from keras_mtl.evaluation._by_input import by_input
+from keras_mtl.evaluation._heat_map import write_heat_map
 from keras_mtl.evaluation._table import text_table
 
 FRAME = "frame_accuracy"
@@ -25,6 +28,8 @@ class Report:
         unseen: How many of them are of a class that the task does not know, all errors.
         joint: Metrics over tasks; `frame_accuracy`, the share of rows in which every class and tag
             of every task is right (as slot filling counts it), where rows have several such tasks.
+        relations: What the sharing scheme has learnt of the tasks, by title; see
+            `keras_mtl.evaluation.relations`.
     """
 
     def __init__(
@@ -33,11 +38,13 @@ class Report:
         counts: Mapping[str, int] | None = None,
         unseen: Mapping[str, int] | None = None,
         joint: Mapping[str, float] | None = None,
+        relations: Mapping[str, Relation] | None = None,
     ):
         self.scores = {task: dict(found) for task, found in scores.items()}
         self.counts = dict(counts or {})
         self.unseen = {task: n for task, n in (unseen or {}).items() if n}
         self.joint = dict(joint or {})
+        self.relations = dict(relations or {})
 
     def __getitem__(self, task: str) -> dict[str, float]:
         return self.scores[task]
@@ -58,6 +65,7 @@ class Report:
             "labels": self.counts,
             "unseen": self.unseen,
             "joint": {m: _plain(v) for m, v in self.joint.items()},
+            "relations": {title: found.to_dict() for title, found in self.relations.items()},
         }
 
     def to_json(self, path: Any) -> pathlib.Path:
@@ -69,9 +77,30 @@ class Report:
         return write_json(self.to_dict(), path)
 
     def to_markdown(self) -> str:
-        """The table in Markdown."""
+        """The table in Markdown, and one of each relation."""
         head = "| task | labels | metric | value |\n| --- | ---: | --- | ---: |"
-        return "\n".join([head, *("| " + " | ".join(row) + " |" for row in self._rows())]) + "\n"
+        lines = [head, *map(_markdown_row, self._rows())]
+        for title, found in self.relations.items():
+            lines += ["", f"{title}:", "", _markdown_row(["", *found.columns])]
+            lines.append(_markdown_row(["---", *["---:"] * len(found.columns)]))
+            lines += [
+                _markdown_row([name, *(f"{v:.2f}" for v in row)])
+                for name, row in zip(found.rows, found.values, strict=True)
+            ]
+        return "\n".join(lines) + "\n"
+
+    def draw(self, folder: Any) -> list[pathlib.Path]:
+        """Writes a heat map of each relation, `<title>.svg`, and returns the files."""
+        return [
+            write_heat_map(
+                pathlib.Path(folder) / f"{title}.svg",
+                found.values,
+                found.rows,
+                title,
+                columns=found.columns,
+            )
+            for title, found in self.relations.items()
+        ]
 
     def _rows(self) -> list[list[str]]:
         rows = []
@@ -115,7 +144,7 @@ def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> R
     {'left': 64, 'right': 64}
     """
     if y is not None:
-        data = Examples(data if isinstance(data, Mapping) else {_only_input(model): data}, y)
+        data = Examples(by_input(model, data), y)
     batches = data.dataset(batch_size) if isinstance(data, Examples) else data
     truth, served = _collect(model, batches)
     scores: dict[str, dict[str, float]] = {}
@@ -137,7 +166,7 @@ def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> R
             "name."
         )
     ordered = {name: scores[name] for name in model.task_names if name in scores}
-    return Report(ordered, counts, unseen, _joint(model, truth, served))
+    return Report(ordered, counts, unseen, _joint(model, truth, served), relations(model))
 
 
 def write_json(content: Any, path: Any) -> pathlib.Path:
@@ -231,11 +260,8 @@ def _add_compiled(model: Any, batches: Any, scores: dict[str, dict[str, float]])
         }
 
 
-def _only_input(model: Any) -> str:
-    names = [tensor.name for tensor in model.inputs]
-    if len(names) > 1:
-        raise ValueError(f"The model has the inputs {names}; give a dict of them.")
-    return names[0]
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _plain(value: float) -> float | None:

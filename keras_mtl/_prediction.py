@@ -1,10 +1,14 @@
-"""The last layer of a task's head: scores come in, what is served goes out."""
+"""The last layers of a task's head: scores come in, what is served goes out."""
 
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+
+class ReadsOthers(keras.layers.Layer):
+    """A layer of a task's head whose arguments after the first are the scores of other tasks."""
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

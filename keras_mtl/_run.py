@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -55,8 +56,18 @@ def make_model(
 ) -> MultiTaskModel:
     """The uncompiled model of a run, or of some of its tasks alone."""
     chosen = [told for told in run.tasks if names is None or told.name in names]
-    made = [make_task(told, train.classes) for told in chosen]
+    made = [make_task(_among(told, chosen), train.classes) for told in chosen]
     return build_model(make_encoder(run.encoder, train), made, run.sharing)
+
+
+def _among(told: Any, chosen: Sequence[Any]) -> Any:
+    """What is told of a task, without what it presupposes of tasks that are not chosen."""
+    if not isinstance(told, config.BinaryConfig):
+        return told
+    names = [other.name for other in chosen]
+    given = told.given if told.given in names else None
+    at_most = {name: told.at_most[name] for name in told.at_most if name in names}
+    return told.model_copy(update={"given": given, "at_most": at_most})
 
 
 def make_encoder(told: Any, train: Examples) -> encoders.Encoder:

@@ -10,7 +10,8 @@ from keras_mtl import sharing as schemes
 from keras_mtl._names import check_task_names
 from keras_mtl.encoders import Encoder
 from keras_mtl.model import MultiTaskModel
-from keras_mtl.tasks import Task
+from keras_mtl.tasks import Prediction, Task
+from keras_mtl.tasks._order import in_order
 
 
 def build_model(
@@ -34,8 +35,9 @@ def build_model(
             objects: labels of that name tell each row's domain, whose features are drawn together in
             training.
         groups: Which tasks are trained together, as `keras_mtl.suggest_groups` proposes: each group
-            has an encoder, alignments and a sharing scheme of its own, made as the given ones are.
-            One group of all tasks by default.
+            has an encoder, alignments and a sharing scheme of its own, made as the given ones are; an
+            encoder that comes with weights begins with them in each group. One group of all tasks by
+            default.
         inputs: `keras.Input`, or a dict of them, for an encoder that is a bare layer.
         name: The model's name.
 
@@ -44,8 +46,8 @@ def build_model(
 
     Raises:
         TypeError: If the encoder is no layer, or a task is no task.
-        ValueError: If task names clash, inputs are needed or not wanted, or features do not fit a
-            task.
+        ValueError: If task names clash, inputs are needed or not wanted, features do not fit a task,
+            or a task reads the scores of one that cannot give them.
 
     Example:
 
@@ -68,14 +70,23 @@ def build_model(
     names = check_task_names([task.name for task in tasks], named_inputs)
     for domain in alignment or {}:
         check_task_names([*names, domain], named_inputs)
+    ordered = in_order(tasks)
     shared: dict[str, Any] = {}
+    # What comes with weights, such as a pretrained network, has them in every group.
+    weights = encoder.get_weights()
     for i, group in enumerate(_checked_groups(groups, names)):
         again = _Again(i)
-        features = encode(again.made(encoder))
+        encoder_of_group = again.made(encoder)
+        features = encode(encoder_of_group)
+        if weights and i > 0:
+            encoder_of_group.set_weights(weights)
         for domain, identifier in (alignment or {}).items():
             features = again.made(alignments.get(identifier)).connect(features, domain)
         shared.update(again.made(schemes.get(sharing)).connect(features, group))
-    outputs = {task.name: task.head(shared[task.name]) for task in tasks}
+    scores: dict[str, Any] = {}
+    for task in ordered:
+        scores[task.name] = task.raw_scores(shared[task.name], scores)
+    outputs = {task.name: Prediction(task)(scores[task.name]) for task in tasks}
     single = next(iter(named_inputs.values())) if len(named_inputs) == 1 else None
     return MultiTaskModel(named_inputs if single is None else single, outputs, name=name)
 

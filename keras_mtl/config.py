@@ -87,6 +87,8 @@ class BinaryConfig(_Classes):
     """One of two classes: `keras_mtl.tasks.Binary`."""
 
     kind: Literal["binary"]
+    given: str | None = None
+    at_most: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class MultiClassConfig(_Classes):
@@ -258,12 +260,19 @@ def read_config(path: Any) -> RunConfig:
                 f"{path}:{line}: tasks.{i}.name: the task {name!r} is there already; names must "
                 "differ."
             )
-    for name in run.training.loss_weights:
+    named: list[tuple[list[Any], str]] = [
+        (["training", "loss_weights"], name) for name in run.training.loss_weights
+    ]
+    for i, task in enumerate(run.tasks):
+        if isinstance(task, BinaryConfig):
+            named += [(["tasks", i, "given"], task.given)] if task.given else []
+            named += [(["tasks", i, "at_most"], name) for name in task.at_most]
+    for place, name in named:
         if name not in names:
-            line, _ = _locate(node, ["training", "loss_weights", name])
+            line, _ = _locate(node, [*place, name])
             near = nearest(name, names)
             raise ValueError(
-                f"{path}:{line}: training.loss_weights: there is no task {name!r}; "
+                f"{path}:{line}: {'.'.join(map(str, place))}: there is no task {name!r}; "
                 + (f"did you mean {near!r}? " if near else "")
                 + f"the tasks are {', '.join(names)}."
             )

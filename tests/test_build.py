@@ -63,11 +63,12 @@ def test_groups_have_an_encoder_each_and_share_within(tmp_path, rng):
         alone = {v.path for v in model.task_variables("b")}
         assert len(alone) == 4 and not together & alone
         other = next(v for v in model.task_variables("b") if v.shape == (4, 6))
-        assert not np.allclose(
-            other, next(v for v in model.shared_variables() if v.shape == (4, 6))
-        )
+        kernel = next(v for v in model.shared_variables() if v.shape == (4, 6))
+        # What comes with weights begins with them in every group.
+        assert np.array_equal(other, kernel) == isinstance(encoder, keras.Model)
         model.compile("adam", balancer="upgrad")
         model.fit(x, y, verbose=0)
+        assert not np.allclose(other, kernel)
         model.save(tmp_path / "m.keras")
         loaded = keras.models.load_model(tmp_path / "m.keras")
         np.testing.assert_array_equal(
@@ -85,6 +86,20 @@ def test_one_group_is_no_group():
         found.append(model.get_weights())
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_an_encoder_that_comes_with_weights_has_them_in_every_group(rng):
+    """So that a pretrained network is one for all; they are apart from then on."""
+    inputs = keras.Input((4,), name="x")
+    trained = keras.Model(inputs, keras.layers.Dense(6, name="hidden")(inputs), name="trained")
+    model = keras_mtl.build_model(
+        trained, [tasks.Binary("a"), tasks.Binary("b")], groups=[["a"], ["b"]]
+    )
+    one, other = model.get_layer("trained"), model.get_layer("trained_2")
+    for w, v in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(w, v)
+    other.set_weights([w + 1 for w in other.get_weights()])
+    assert not np.array_equal(one.get_weights()[0], other.get_weights()[0])
 
 
 @pytest.mark.parametrize("groups", [[["a"]], [["a", "b"], ["b"]], [["a", "b"], []], [["a", "x"]]])

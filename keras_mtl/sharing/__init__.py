@@ -11,11 +11,14 @@ from typing import Any
 from keras_mtl._identifier import by_file_name, from_identifier
 from keras_mtl.sharing._sharing import Sharing as Sharing
 from keras_mtl.sharing.adapters import Adapters as Adapters
+from keras_mtl.sharing.aitm import AITM as AITM
+from keras_mtl.sharing.branched import Branched as Branched
 from keras_mtl.sharing.cgc import CGC as CGC
 from keras_mtl.sharing.covariance import Covariance as Covariance
 from keras_mtl.sharing.cross_stitch import CrossStitch as CrossStitch
 from keras_mtl.sharing.dselect_k import DSelectK as DSelectK
 from keras_mtl.sharing.hard import Hard as Hard
+from keras_mtl.sharing.ltb import LTB as LTB
 from keras_mtl.sharing.mmoe import MMoE as MMoE
 from keras_mtl.sharing.mtan import MTAN as MTAN
 from keras_mtl.sharing.nddr import NDDR as NDDR

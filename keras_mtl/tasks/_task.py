@@ -30,6 +30,7 @@ class Task(abc.ABC):
         keeps_positions: Whether it answers every position of a sequence.
         elementwise: Whether each element of a label vector may be missing by itself.
         real_labels: Whether -1 is an ordinary label even where labels are integers.
+        reads: Names of the tasks whose scores its head reads; most tasks read none.
     """
 
     main_metric: str
@@ -43,24 +44,44 @@ class Task(abc.ABC):
         self.name = name
         self.tower = Tower.of(tower)
         self.classes: list[str] | None = None
+        self.reads: tuple[str, ...] = ()
 
     # How it is built and trained.
 
-    def head(self, features: Any) -> Any:
+    def head(self, features: Any, others: Mapping[str, Any] | None = None) -> Any:
         """The task's output on top of shared features.
 
         Args:
             features: `(B, d)`, `(B, T, d)` or `(B, h, w, d)`.
+            others: The raw scores by name of the tasks that it reads, of `raw_scores`.
 
         Returns:
             The served output, a `KerasTensor` of the layer that is named after the task.
+
+        Raises:
+            ValueError: If scores that it reads are missing.
         """
+        return Prediction(self)(self.raw_scores(features, others))
+
+    def raw_scores(self, features: Any, others: Mapping[str, Any] | None = None) -> Any:
+        """What the loss reads and the served output is made of; arguments and errors as of `head`."""
+        missing = [name for name in self.reads if name not in (others or {})]
+        if missing:
+            raise ValueError(
+                f"The head of task {self.name!r} reads the scores of {missing}, which it did not "
+                "get; list all these tasks in one build_model, or give `others` of `head`."
+            )
         hidden = self.tower(features, self.name, keep_positions=self.keeps_positions)
-        return Prediction(self)(self.score_layers(hidden))
+        scores = self.score_layers(hidden)
+        return self.with_others(scores, others) if self.reads and others else scores
 
     @abc.abstractmethod
     def score_layers(self, hidden: Any) -> Any:
-        """From the tower's output to the raw scores that the loss reads."""
+        """From the tower's output to the task's own scores: the raw ones where it reads no other's."""
+
+    def with_others(self, scores: Any, others: Mapping[str, Any]) -> Any:
+        """From its own scores and those of the tasks that it reads to the raw ones."""
+        return scores
 
     @abc.abstractmethod
     def predictions(self, scores: Any, state: Mapping[str, Any], mask: Any = None) -> Any:

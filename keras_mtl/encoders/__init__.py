@@ -10,7 +10,8 @@ To add one: a file with a subclass of `Encoder`, a test file of the same name, o
 from keras_mtl.encoders._encoder import Encoder
 from keras_mtl.encoders.dense import Dense
 from keras_mtl.encoders.image import Image
+from keras_mtl.encoders.pretrained import Pretrained
 from keras_mtl.encoders.tabular import Categorical, Numeric, Tabular
 from keras_mtl.encoders.text import Text
 
-__all__ = ["Categorical", "Dense", "Encoder", "Image", "Numeric", "Tabular", "Text"]
+__all__ = ["Categorical", "Dense", "Encoder", "Image", "Numeric", "Pretrained", "Tabular", "Text"]

@@ -54,6 +54,10 @@ CASES = {
     "Dense": (vector_rows, lambda r: encoders.Dense(6, units=[8, 4], dropout=0.1)),
     "Image-cnn": (picture_rows, lambda r: encoders.Image((8, 8, 1), filters=[4], units=8)),
     "Image-resnet": (picture_rows, lambda r: encoders.Image((8, 8, 1), "resnet", filters=[4, 8])),
+    "Pretrained": (
+        picture_rows,
+        lambda r: encoders.Pretrained("MobileNet", weights=None, size=(32, 32), channels=1),
+    ),
     "Tabular": (table_rows, lambda r: encoders.Tabular.infer(r.inputs, units=[8])),
     "Text-bilstm": (text_rows, lambda r: encoders.Text(WORDS, units=8, embedding=8, characters=6)),
     "Text-cnn": (text_rows, lambda r: encoders.Text(WORDS, "cnn", units=8, embedding=8)),

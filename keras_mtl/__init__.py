@@ -11,6 +11,7 @@ from keras_mtl import (
     export,
     sharing,
     tasks,
+    transfer,
 )
 from keras_mtl._version import __version__
 from keras_mtl.build import build_model
@@ -20,5 +21,5 @@ from keras_mtl.model import MultiTaskModel
 __all__ = [
     "MultiTaskModel", "__version__", "alignment", "balancing", "build_model", "callbacks",
     "compare", "data", "datasets", "encoders", "evaluate", "evaluation", "export", "sharing",
-    "suggest_groups", "tasks",
+    "suggest_groups", "tasks", "transfer",
 ]  # fmt: skip

@@ -1,15 +1,31 @@
 """From what `compile` was given to what a step uses: one loss and some metrics a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_mtl._freezing import unknown_to
 from keras_mtl._graph import TaskGraph
+from keras_mtl._layers_by_name import multipliers_of
 from keras_mtl._losses import TaskLoss
 from keras_mtl._metrics import TaskMetrics, resolve_metrics
 from keras_mtl._names import check_history_keys, refuse_unknown
+
+
+def resolve(
+    graph: TaskGraph, outputs: Mapping[str, Any], loss: Any, metrics: Any, weighted_metrics: Any
+) -> tuple[dict[str, TaskLoss], TaskMetrics]:
+    """The losses and what is counted, of tasks in the order of a model's outputs.
+
+    Raises:
+        TypeError: If something is given by position.
+        ValueError: If a task is unknown, none has a loss, or two records would get one history key.
+    """
+    served = dict(outputs)
+    losses = resolve_losses(graph, served, loss)
+    return losses, resolve_task_metrics(graph, served, losses, metrics, weighted_metrics)
 
 
 def resolve_losses(graph: TaskGraph, served: Mapping[str, Any], given: Any) -> dict[str, TaskLoss]:
@@ -73,16 +89,13 @@ def resolve_task_metrics(
     return counted
 
 
-def resolve_multipliers(
-    given: Mapping[str, float] | None,
-    shared: Sequence[keras.Variable],
-    own: Mapping[str, Sequence[keras.Variable]],
-) -> dict[str, float]:
-    """Learning-rate multiplier by variable path, 1s left out.
+def resolve_multipliers(given: Mapping[str, float] | None, model: Any) -> dict[int, float]:
+    """Learning-rate multiplier by the `id` of a variable, frozen ones too, 1s left out.
 
     Raises:
         TypeError: If it is not a dict.
-        ValueError: If a key is neither "shared" nor a task, or a multiplier is negative.
+        ValueError: If a key is neither "shared", nor a task, nor like a layer; if two that tell as
+            much of a layer disagree, or a multiplier is negative.
     """
     if given is None:
         return {}
@@ -91,23 +104,31 @@ def resolve_multipliers(
             "`learning_rate_multipliers` must be a dict such as {'shared': 0.1, task: 1.0}, but "
             f"came as a {type(given).__name__}."
         )
-    refuse_unknown("learning_rate_multipliers", given, ["shared", *own])
-    if "shared" in own:
-        raise ValueError(
-            "`learning_rate_multipliers` cannot tell the shared layers from the task 'shared'; "
-            "rename the task."
-        )
-    paths = {}
     for name, multiplier in given.items():
         if not np.isfinite(multiplier) or multiplier < 0:
             raise ValueError(
                 f"`learning_rate_multipliers` of {name!r} is {multiplier!r}; expected a finite "
                 "number that is not negative."
             )
-        if multiplier != 1:
-            for variable in shared if name == "shared" else own[name]:
-                paths[variable.path] = float(multiplier)
-    return paths
+    found = multipliers_of(model, given, "learning_rate_multipliers")
+    return {key: multiplier for key, multiplier in found.items() if multiplier != 1}
+
+
+def prepared(optimizer: Any, variables: list[keras.Variable]) -> list[keras.Variable]:
+    """Builds an optimizer for these variables unless it was built for all of them; returns them.
+
+    Raises:
+        ValueError: If it was built without some of them.
+    """
+    if not optimizer.built:
+        optimizer.build(variables)
+    unknown = unknown_to(optimizer, variables)
+    if unknown:
+        raise ValueError(
+            f"The optimizer was built without {unknown}, which were frozen or not there; compile the "
+            "model again, or have layers thawed by keras_mtl.transfer.Unfreeze from the first `fit` on."
+        )
+    return variables
 
 
 def _by_task(argument: str, given: Any, names: list[str]) -> dict[str, Any]:

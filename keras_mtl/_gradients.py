@@ -133,8 +133,8 @@ def _k_passes(
         if balancer.every > 1:
             found = trunk.rows(tape, every, scale)
         if not by_gramian:
-            names = [variables[i].path for i in shared]
-            return combined(balancer, [ops.stack(_filled(r)) for r in found], names, whole, scale)
+            stacks = [ops.stack(_filled(r)) for r in found]
+            return combined(balancer, stacks, [variables[i] for i in shared], whole, scale)
         seen = sorted({p for pair in balancer.compared for p in pair})
         by_part = {p: [_summed(_filled(r[p * k : (p + 1) * k])) for r in found] for p in seen}
         weights = weights_of(balancer, by_part, whole, scale, reduce=False)
@@ -298,19 +298,17 @@ def apply(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[Any],
     variables: Sequence[keras.Variable],
-    multipliers: Mapping[str, float],
+    multipliers: Mapping[int, float],
 ) -> None:
-    """Takes one optimizer step; variables named in `multipliers` go only that part of the way.
+    """Takes one optimizer step; variables that are in `multipliers` go only that part of the way.
 
     Scaling the step rather than the gradient is exact for every optimizer, also for those that are
     blind to the scale of a gradient, such as Adam.
 
     Args:
-        multipliers: Learning-rate multiplier by variable path; 1 where a path is not named.
+        multipliers: Learning-rate multiplier by the `id` of a variable; 1 where one is not there.
     """
-    before = [
-        (v, multipliers[v.path], ops.copy(v.value)) for v in variables if v.path in multipliers
-    ]
+    before = [(v, multipliers[id(v)], ops.copy(v.value)) for v in variables if id(v) in multipliers]
     # A task that no label of this batch belongs to leaves its own variables where they are.
     reached = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
     optimizer.apply([g for g, _ in reached], [v for _, v in reached])

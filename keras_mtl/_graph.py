@@ -1,5 +1,6 @@
 """How a functional model's layers belong to its tasks."""
 
+import collections
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,8 @@ import keras
 
 from keras_mtl._domains import AsksForDomains
 from keras_mtl._functional import is_functional
-from keras_mtl._prediction import Prediction
+from keras_mtl._names import check_task_names, refuse_unknown
+from keras_mtl._prediction import Prediction, ReadsOthers
 
 
 class HeadsTied:
@@ -36,6 +38,8 @@ class TaskGraph:
         self.predictions: dict[str, Prediction] = {}
         scores = {}
         self._layers: dict[str, list[keras.layers.Layer]] = {}
+        # Without what it reads of other tasks' heads.
+        self._stands_on: dict[str, list[keras.layers.Layer]] = {}
         for name, tensor in outputs.items():
             layer = tensor._keras_history.operation
             scores[name] = tensor
@@ -44,6 +48,7 @@ class TaskGraph:
                 if layer.scores:
                     scores[name] = _arguments(tensor)[0]
             self._layers[name] = _ancestors(tensor)
+            self._stands_on[name] = _ancestors(tensor, others=False)
         self._inputs, self._outputs = inputs, dict(outputs)
         every = {id(x): x for layers in self._layers.values() for x in layers}
         self.asking = [x for x in every.values() if isinstance(x, AsksForDomains)]
@@ -93,9 +98,8 @@ class TaskGraph:
     @functools.cached_property
     def _halves(self) -> tuple[keras.Model, keras.Model, list[int]]:
         """The trunk, the heads, and which inputs the heads read; the layers are the model's own."""
-        every = {id(x) for layers in self._layers.values() for x in layers}
-        shared = {id(x) for x in self.shared_layers()}
-        own = every - shared
+        every = {id(x) for layers in self._stands_on.values() for x in layers}
+        own = every - {id(x) for x in _of_several(self._stands_on)}
         found: dict[int, Any] = {}
         waiting = list(self._answers.values())
         while waiting:
@@ -141,13 +145,30 @@ class TaskGraph:
             if labels and layer.domain in labels:
                 layer.check_domains(labels[layer.domain])
 
+    def with_task(self, task: Any, *, keep: bool) -> dict[str, Any]:
+        """The outputs of a model of another task, beside these or alone.
+
+        Raises:
+            ValueError: If the tasks have no features in common, or one has its name and is kept.
+        """
+        outputs = dict(self._outputs) if keep else {}
+        inputs = [tensor.name for tensor in keras.tree.flatten(self._inputs)]
+        check_task_names([*outputs, task.name], inputs)
+        outputs[task.name] = task.head(self.common_features())
+        return outputs
+
     def common_features(self) -> Any:
-        """The last tensor that all tasks depend on: what the trunk gives.
+        """The last tensor that all tasks depend on, or below the head of the only one.
 
         Raises:
             ValueError: If they have nothing in common but inputs.
         """
-        common = [x for x in next(iter(self._layers.values())) if self._serves_all(x)]
+        head = {id(x) for x in self._only_head()}
+        common = [
+            x
+            for x in next(iter(self._stands_on.values()))
+            if id(x) not in head and self._serves_all(x)
+        ]
         found = [
             node.output_tensors[0]
             for x in common
@@ -162,26 +183,57 @@ class TaskGraph:
         return max(found, key=lambda tensor: len(_ancestors(tensor)))
 
     def _serves_all(self, operation: Any) -> bool:
-        return all(any(operation is x for x in layers) for layers in self._layers.values())
+        return all(any(operation is x for x in layers) for layers in self._stands_on.values())
+
+    def layers_of(self, part: str) -> list[Any]:
+        """The layers of "shared" or of a task; those of the only task's head are its own.
+
+        Raises:
+            ValueError: If there is no such part.
+        """
+        refuse_unknown("part", [part], ["shared", *self._outputs])
+        head = self._only_head()
+        if not head:
+            found = self.shared_layers() if part == "shared" else self.own_layers(part)
+        elif part == "shared":
+            own = {id(x) for x in head}
+            found = [x for x in next(iter(self._layers.values())) if id(x) not in own]
+        else:
+            found = head
+        return [x for x in found if isinstance(x, keras.Layer)]
+
+    def _only_head(self) -> list[Any]:
+        """What the head of the only task made, told by its names; nothing if that cannot be told."""
+        (task, output), *others = self._outputs.items()
+        if others or task not in self.predictions or not self.predictions[task].scores:
+            return []
+        found, waiting = {}, [output]
+        while waiting:
+            tensor = waiting.pop()
+            layer = tensor._keras_history.operation
+            # An encoder may be named alike.
+            encodes = getattr(layer, "calls_layers_plainly", False)
+            if tensor is output or (layer.name.startswith(f"{task}_") and not encodes):
+                found[id(layer)] = layer
+                waiting.extend(_arguments(tensor))
+        return list(found.values())
 
     def own_layers(self, task: str) -> list[keras.layers.Layer]:
         """The layers that lead to this task's output and to no other's."""
-        others = {id(x) for name in self._layers if name != task for x in self._layers[name]}
-        return [layer for layer in self._layers[task] if id(layer) not in others]
+        return _of_one(self._layers, task)
 
     def _kernels(self, task: str) -> list[keras.Variable]:
         """What a task's own layers multiply with, in the order of its graph."""
-        own = [x for x in reversed(self.own_layers(task)) if isinstance(x, keras.Layer)]
+        own = [x for x in reversed(_of_one(self._stands_on, task)) if isinstance(x, keras.Layer)]
         return [v for v in variables_of(own) if v.name == "kernel"]
 
     def shared_layers(self) -> list[keras.layers.Layer]:
         """The layers that two or more tasks' outputs depend on."""
-        seen: dict[int, int] = {}
-        every = {id(x): x for layers in self._layers.values() for x in layers}
-        for layers in self._layers.values():
-            for layer in layers:
-                seen[id(layer)] = seen.get(id(layer), 0) + 1
-        return [layer for key, layer in every.items() if seen[key] > 1]
+        return _of_several(self._layers)
+
+    def shared_variables(self) -> list[keras.Variable]:
+        """The trainable variables that two or more tasks' outputs depend on."""
+        return variables_of(self.shared_layers())
 
     def dense_layers(self) -> list[keras.layers.Dense]:
         """Those of the shared layers, and inside of them, whose calls are all that uses them."""
@@ -208,6 +260,19 @@ def variables_of(layers: Sequence[Any]) -> list[keras.Variable]:
     return list({id(v): v for v in found}.values())
 
 
+def _of_one(layers: Mapping[str, Sequence[Any]], task: str) -> list[Any]:
+    """The layers of this task that no other has."""
+    others = {id(x) for name in layers if name != task for x in layers[name]}
+    return [layer for layer in layers[task] if id(layer) not in others]
+
+
+def _of_several(layers: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """The layers that two or more tasks have."""
+    every = {id(x): x for found in layers.values() for x in found}
+    seen = collections.Counter(id(x) for found in layers.values() for x in found)
+    return [layer for key, layer in every.items() if seen[key] > 1]
+
+
 def _within(layers: Sequence[Any]) -> list[Any]:
     """These layers, or in their place those that they call one after the other and say that they do."""
     found: list[Any] = []
@@ -226,7 +291,8 @@ def _arguments(tensor: Any) -> list[Any]:
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)
 
 
-def _ancestors(tensor: Any) -> list[Any]:
+def _ancestors(tensor: Any, *, others: bool = True) -> list[Any]:
+    """The operations that lead to `tensor`; `others` tells whether through other tasks' scores, too."""
     found: list[Any] = []
     seen: set[int] = set()
     waiting = [tensor]
@@ -238,5 +304,6 @@ def _ancestors(tensor: Any) -> list[Any]:
         operation = current._keras_history.operation
         if all(operation is not other for other in found):
             found.append(operation)
-        waiting.extend(_arguments(current))
+        read = _arguments(current)
+        waiting.extend(read if others or not isinstance(operation, ReadsOthers) else read[:1])
     return found

@@ -13,13 +13,15 @@ from keras import ops
 from keras_mtl import _gradients, balancing
 from keras_mtl._by_name import by_task, inputs_in, texts_as_tensors
 from keras_mtl._combination import Terms, Whole
-from keras_mtl._compile import resolve_losses, resolve_multipliers, resolve_task_metrics
+from keras_mtl._compile import prepared, resolve, resolve_multipliers
 from keras_mtl._domains import telling
 from keras_mtl._door import checked, split_class_weight, training_labels
 from keras_mtl._epochs import EpochClock, with_clock
 from keras_mtl._forward import Seen, judged, parts_of
+from keras_mtl._freezing import bring_back, states_of, to_thaw, training, without_states
 from keras_mtl._functional import declare_functional, note_parts
 from keras_mtl._graph import TaskGraph, variables_of
+from keras_mtl._lora import AdapterStates, adapted_in
 from keras_mtl._losses import TaskLoss, class_weight_tables, same_tables
 from keras_mtl._metrics import TaskMetrics
 from keras_mtl._names import check_task_names, refuse_unknown
@@ -62,6 +64,8 @@ class MultiTaskModel(keras.Model):
     ['price', 'sold']
     """
 
+    layer_states: Mapping[str, Any] = {}
+
     def __init__(
         self,
         inputs: Any,
@@ -89,10 +93,11 @@ class MultiTaskModel(keras.Model):
         self._task_names = tuple(outputs)
         self._joint = JointLoss(self.task_names)
         self._seeds = SeedStates(functools.partial(seeds_of, self))
-        note_parts(self, self._joint, self._seeds)
+        self._adapters = AdapterStates(functools.partial(adapted_in, self))
+        note_parts(self, self._joint, self._seeds, self._adapters)
         self.task_losses: dict[str, TaskLoss] = {}
         self._task_metrics: TaskMetrics | None = None
-        self._multipliers: Mapping[str, float] = {}
+        self._multipliers: Mapping[int, float] = {}
         self._class_weight: dict[str, np.ndarray] = {}
 
     # What the model is made of.
@@ -157,9 +162,7 @@ class MultiTaskModel(keras.Model):
         Raises:
             ValueError: If the tasks here have no features in common, or one has its name and is kept.
         """
-        outputs = dict(self.output) if keep else {}
-        check_task_names([*outputs, task.name], [tensor.name for tensor in self.inputs])
-        outputs[task.name] = task.head(self._graph.common_features())
+        outputs = self._graph.with_task(task, keep=keep)
         return self._with(self._inputs_struct, outputs, task.name)
 
     def _with(self, inputs: Any, outputs: Mapping[str, Any], name: str) -> "MultiTaskModel":
@@ -168,14 +171,18 @@ class MultiTaskModel(keras.Model):
             warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
             return MultiTaskModel(inputs, outputs, name=f"{self.name}_{name}")
 
+    def layers_of(self, part: str) -> list[Any]:
+        """The layers of "shared", which tasks (or the head of the only one) stand on, or of a task."""
+        return self._graph.layers_of(part)
+
     def shared_variables(self) -> list[keras.Variable]:
-        """The trainable variables of layers that two or more tasks depend on."""
-        return variables_of(self._graph.shared_layers())
+        """The trainable variables of what is shared; see `layers_of`."""
+        return variables_of(self.layers_of("shared"))
 
     def task_variables(self, task: str) -> list[keras.Variable]:
-        """The trainable variables of layers that this task alone depends on."""
+        """The trainable variables of what this task has to itself; see `layers_of`."""
         refuse_unknown("task", [task], self.task_names)
-        return variables_of(self._graph.own_layers(task))
+        return variables_of(self.layers_of(task))
 
     # How it is compiled.
 
@@ -203,8 +210,8 @@ class MultiTaskModel(keras.Model):
                 not named has its own.
             weighted_metrics: The same, weighted by `sample_weight`.
             balancer: A name of `keras_mtl.balancing.names()`, a balancer, or None for fixed alphas.
-            learning_rate_multipliers: `{"shared": m, task: m}`: how much of each optimizer step the
-                shared layers and each task's own layers take.
+            learning_rate_multipliers: `{"shared": m, task: m, layer: m}`: how much of each optimizer
+                step they take; layers as `keras_mtl.transfer.freeze` is told them, the inner first.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`, as in
                 Keras.
 
@@ -214,16 +221,10 @@ class MultiTaskModel(keras.Model):
                 curves would get one name.
         """
         optimizer = keras.optimizers.get(optimizer)
-        served = {name: self.output[name] for name in self.task_names}
-        losses = resolve_losses(self._graph, served, loss)
-        task_metrics = resolve_task_metrics(self._graph, served, losses, metrics, weighted_metrics)
-        multipliers = resolve_multipliers(
-            learning_rate_multipliers,
-            self.shared_variables(),
-            {name: self.task_variables(name) for name in self.task_names},
-        )
+        losses, task_metrics = resolve(self._graph, self.output, loss, metrics, weighted_metrics)
+        multipliers = resolve_multipliers(learning_rate_multipliers, self)
         balancer = balancing.get(balancer)
-        self._joint.configure(loss_weights, balancer, list(losses), self.shared_variables())
+        self._joint.configure(loss_weights, balancer, list(losses), self._graph.shared_variables())
         super().compile(optimizer=optimizer, **kwargs)
         # As they are: Keras would track dicts and metrics that are assigned to a model.
         for attribute, value in {
@@ -246,7 +247,11 @@ class MultiTaskModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         declare_functional(MultiTaskModel)
-        return super().from_config(config, custom_objects=custom_objects)
+        config, states = without_states(config)
+        return bring_back(super().from_config(config, custom_objects=custom_objects), states)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **states_of(self)}
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -254,8 +259,9 @@ class MultiTaskModel(keras.Model):
         return keras.saving.serialize_keras_object(self._compile_arguments)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        with training(self, to_thaw(self)):
+            self.compile(**keras.saving.deserialize_keras_object(config))
+            self.optimizer.build(self.trainable_variables)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -265,9 +271,7 @@ class MultiTaskModel(keras.Model):
     # How one step goes.
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        variables = self.trainable_variables
-        if not self.optimizer.built:
-            self.optimizer.build(variables)
+        variables = prepared(self.optimizer, self.trainable_variables)
         batches = [data] if self.balancer is None else parts_of(data, self.balancer.parts)
         batches = [keras.utils.unpack_x_y_sample_weight(batch) for batch in batches]
         if self.balancer is None:
@@ -410,8 +414,7 @@ class MultiTaskModel(keras.Model):
 
     def _set_class_weight(self, class_weight: Mapping[str, Mapping[int, float]]) -> None:
         tables = class_weight_tables(class_weight, self.output)
-        same = same_tables(tables, self._class_weight)
-        self._class_weight = tables
-        if not same:
+        if not same_tables(tables, self._class_weight):
             # The weights are constants of the compiled step.
             self.train_function = None
+        self._class_weight = tables

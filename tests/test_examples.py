@@ -129,13 +129,13 @@ def test_multi_mnist_goes_on_where_it_was(tmp_path, data_dir):
 def test_synthetic_experts(tmp_path):
     picture = tmp_path / "experts.png"
     shown = run(
-        "synthetic_experts.py", "--seeds", 1, "--epochs", 2, "--correlations", 0.0,
+        "synthetic_experts.py", "--seeds", 1, "--steps", 300, "--correlations", 0.0,
         "--out", picture, cwd=tmp_path,
     )  # fmt: skip
     errors = {m: float(re.search(rf"^{m} .*?([\d.]+) ±", shown, re.M).group(1)) for m in
               ("shared bottom", "MMoE", "PLE")}  # fmt: skip
     assert all(0 < error < 1 for error in errors.values()), "better than the mean"
-    sizes = [int(n.replace(",", "")) for n in re.findall(r"([\d,]{5,})$", shown, re.M)]
+    sizes = [int(n.replace(",", "")) for n in re.findall(r"([\d,]{5,}) +[\d.]+$", shown, re.M)]
     assert len(sizes) == 3 and max(sizes) < 1.3 * min(sizes), "models of about one size"
     assert picture.is_file() or "pip install matplotlib" in shown
 
@@ -167,3 +167,21 @@ def test_domain_shift_and_census(tmp_path, data_dir):
         cells = re.search(rf"^{scheme} +([\d.]+) ± \S+ +([\d.]+)", shown, re.M).groups()
         assert float(cells[0]) > 0.75 and float(cells[1]) > 0.9, scheme
     assert "paired over seeds" in shown
+
+
+@pytest.mark.slow
+def test_conversions(tmp_path):
+    """What the columns tell of the truth is the most that a model of them can know."""
+    shown = run("conversions.py", "--seeds", 1, "--rows", 12_000, "--epochs", 4, cwd=tmp_path)
+    exact = [float(cell) for cell in row_of(shown, "truth")]
+    assert exact == pytest.approx([0.806, 0, 0, 10.5], abs=0.1) and 0.8 < exact[0] < 0.81
+    for scheme in ("clicked rows", "ESMM", "AITM at_most", "AITM given"):
+        area = float(re.search(rf"^{scheme} +([\d.]+)", shown, re.M).group(1))
+        assert 0.55 < area < exact[0], scheme
+    assert "paired over seeds" in shown and "none of them" in shown, "of one seed nothing is proven"
+
+
+def test_few_shot(tmp_path):
+    shown = run("few_shot.py", "--steps", 20, "--epochs", 3, "--episodes", 40, cwd=tmp_path)
+    first = {line[:39].strip(): float(line[40:45]) for line in shown.splitlines() if "+-" in line}
+    assert first["two tasks, nearest mean"] > first["raw pixels, nearest mean"]

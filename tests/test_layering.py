@@ -17,7 +17,9 @@ ALLOWED = {
     "data": set(),
     "datasets": {"data"},
     "evaluation": {"data"},
-    "export": set(),
+    "export": {"data", "evaluation"},
+    "serving": set(),
+    "transfer": {"evaluation"},
     "callbacks": set(),
     "config": set(),
     "_answers": {"data"},
@@ -27,10 +29,12 @@ ALLOWED = {
 FOUNDATION = {
     "_labels", "_names", "_prediction", "_gradients", "_graph", "_losses", "_metrics", "_compile",
     "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
-    "_combination", "_replicas", "_dense_gradients", "_domains",
-    "_identifier",
+    "_combination", "_replicas", "_dense_gradients", "_domains", "_freezing", "_layers_by_name", "_lora",
+    "_identifier", "_relations",
 }  # fmt: skip
-TENSORFLOW = {"_gradients.py", "_dense_gradients.py", "_replicas.py", "data", "callbacks", "export"}
+TENSORFLOW = {
+    "_gradients.py", "_dense_gradients.py", "_replicas.py", "data", "callbacks", "export", "serving",
+}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

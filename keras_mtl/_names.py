@@ -5,7 +5,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 # Names that every SavedModel, or every one of ours, has taken.
-_TAKEN = ("serving_default", "serving_labels", "signatures")
+_TAKEN = (
+    "serving_default", "serving_labels", "serving_examples", "serving_images",
+    "serving_preprocessed", "signatures",
+)  # fmt: skip
 _ALLOWED = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 
 

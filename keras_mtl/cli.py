@@ -1,4 +1,4 @@
-"""The command line: `keras-mtl demo, train, evaluate, predict, compare, export`."""
+"""The command line: `keras-mtl demo, train, evaluate, predict, compare, export, serve`."""
 
 import json
 import os
@@ -66,10 +66,11 @@ def demo(
             callbacks.EarlyStopping("val_loss", patience=epochs),
         ],
     )
-    version = keras_mtl.export.saved_model(model, export)
+    report = keras_mtl.evaluate(model, test)
+    version = keras_mtl.export.saved_model(model, export, pixels=(0, 1), report=report)
     typer.echo(f"\n{comparison}\n")
     typer.echo("The exported joint model on the test canvases:")
-    typer.echo(f"{keras_mtl.evaluate(model, test)}\n")
+    typer.echo(f"{report}\n")
     typer.echo(f"Curves:     tensorboard --logdir {logs}")
     typer.echo(f"SavedModel: {version}")
 
@@ -182,18 +183,65 @@ def export(
     model: ModelFile,
     folder: Annotated[pathlib.Path, typer.Argument(help="The folder of the model's versions.")],
     keep: Annotated[int | None, typer.Option(help="How many versions to keep.", min=1)] = None,
+    pixels: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="What black and white are in the data, to serve image files too."),
+    ] = None,
+    warm_up: Annotated[
+        bool, typer.Option(help="Let servers answer made-up rows before they take clients.")
+    ] = False,
 ) -> None:
     """Writes the next version of a model as a SavedModel for TF Serving."""
     import keras_mtl
 
-    typer.echo(str(keras_mtl.export.saved_model(_load(model), folder, keep=keep)))
+    version = keras_mtl.export.saved_model(
+        _load(model), folder, keep=keep, pixels=pixels, warm_up=warm_up or None
+    )
+    typer.echo(str(version))
+
+
+@app.command()
+def serve(
+    folder: Annotated[pathlib.Path, typer.Argument(help="The folder of the model's versions.")],
+    port: Annotated[int, typer.Option(help="REST's port; 0 takes a free one.", min=0)] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="gRPC's port; 0 takes a free one.", min=0)] = 8500,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(help="A bearer token to ask for.", envvar="KERAS_MTL_TOKEN", show_envvar=True),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; the folder's if none.")
+    ] = None,
+    batching: Annotated[bool, typer.Option(help="Let requests share calls of the model.")] = True,
+) -> None:
+    """Answers requests over REST and gRPC as TF Serving does; for development.
+
+    A new version in the folder is taken up as it appears. Ctrl-C and SIGTERM end it when the
+    requests under way are answered.
+    """
+    from keras_mtl.serving import Server
+
+    server = Server(
+        folder, name=name, host=host, port=port, grpc_port=grpc_port, token=token, batching=batching
+    )
+    with server:
+        url = f"http://[{host}]" if ":" in host else f"http://{host}"
+        model = server.repository.name if server.repository else ""
+        for entry in server.repository.status() if server.repository else []:
+            _say(f"Version {entry['version']}: {entry['state']} {entry['error']}".rstrip())
+        _say(f"REST:  {url}:{server.port}/v1/models/{model}")
+        _say(f"gRPC:  {url.removeprefix('http://')}:{server.grpc_port}")
+        _say(f"Page:  {url}:{server.port}/")
+        server.wait()
+        _say("Stopping ...")
 
 
 def main() -> None:
     """Runs the command line; a fault of the user's is one message and exit code 1."""
     try:
         app()
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get("KERAS_MTL_DEBUG"):
             raise
         typer.echo(f"Error: {error}", err=True)

@@ -117,6 +117,13 @@ def test_export_writes_the_next_version(trained):
     assert [p.name for p in (folder / "versions").iterdir()] == ["2"]
 
 
+def test_export_leaves_requests_to_be_warm_by(trained):
+    pytest.importorskip("tensorflow_serving.apis")
+    folder, _ = trained
+    shown = invoke("export", folder / "out" / "model.keras", folder / "warm", "--warm-up")
+    assert (pathlib.Path(shown.strip()) / "assets.extra/tf_serving_warmup_requests").stat().st_size
+
+
 def test_compare_prints_a_table_with_a_verdict(trained):
     folder, _ = trained
     shown = invoke(
@@ -187,7 +194,7 @@ def run(*arguments, cwd=None):
 def test_exit_codes_and_messages_are_what_a_shell_expects(tmp_path):
     helped = run("--help")
     assert helped.returncode == 0
-    for command in ("demo", "train", "evaluate", "predict", "compare", "export"):
+    for command in ("demo", "train", "evaluate", "predict", "compare", "export", "serve"):
         assert command in helped.stdout
     unknown = run("trian")
     assert unknown.returncode == 2 and "trian" in unknown.stderr

@@ -185,3 +185,17 @@ def test_few_shot(tmp_path):
     shown = run("few_shot.py", "--steps", 20, "--epochs", 3, "--episodes", 40, cwd=tmp_path)
     first = {line[:39].strip(): float(line[40:45]) for line in shown.splitlines() if "+-" in line}
     assert first["two tasks, nearest mean"] > first["raw pixels, nearest mean"]
+
+
+@pytest.mark.slow
+def test_serve_and_call(tmp_path):
+    for package in ("grpc", "fastapi", "uvicorn", "tensorflow_serving"):
+        pytest.importorskip(package)
+    shown = run("serve_and_call.py", "--models", "digits", cwd=tmp_path)
+    assert "keras-mtl serve has ended with exit code 0" in shown
+    table = dict(re.findall(r"^  (\S[\w ]*\w) +(\d\.\de[+-]\d\d|left out: .*)$", shown, re.M))
+    always = {"REST", "gRPC", "TF1 loader", "saved_model_cli"}
+    assert set(table) == always | {"OpenVINO", "LiteRT", "ONNX Runtime"}
+    left_out = {way for way, found in table.items() if found.startswith("left out")}
+    assert not left_out & always
+    assert all(float(found) <= 1e-5 for way, found in table.items() if way not in left_out)

@@ -269,6 +269,7 @@ def test_ask_13_names_are_kept_in_the_saved_model(tmp_path):
     }
     assert told == {
         "serving_default": ({"a", "b"}, {"first", "second"}),
+        "serving_examples": ({"examples"}, {"first", "second"}),
         "second": ({"a", "b"}, {"second"}),
         "first": ({"a"}, {"first"}),
     }
@@ -494,24 +495,28 @@ def test_ask_23_no_heavy_and_no_undeclared_dependencies():
     root = pathlib.Path(keras_mtl.__file__).parent
     settings = configparser.ConfigParser()
     settings.read(root.parent / "setup.cfg")
-    lines = settings["options"]["install_requires"].split("\n")
-    declared = {re.split(r"[<>=]", line)[0] for line in lines if line}
-    modules = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
-    allowed = {modules.get(name, name) for name in declared} | {"keras_mtl"}
-    imported = {
-        name.split(".")[0]
-        for path in root.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        for name in (
-            [a.name for a in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom) and node.module
-            else []
-        )
-    }
-    assert imported - set(sys.stdlib_module_names) <= allowed
-    assert not {"torch", "cvxpy", "pandas", "transformers"} & declared
+    modules = {
+        "scikit-learn": "sklearn", "pyyaml": "yaml", "pillow": "PIL", "protobuf": "google",
+        "tensorflow-serving-api": "tensorflow_serving", "tensorflow-text": "tensorflow_text",
+        "grpcio": "grpc", "prometheus-client": "prometheus_client", "keras-hub": "keras_hub",
+    }  # fmt: skip
+
+    def named(lines):
+        names = [re.split(r"[<>=]", line)[0] for line in lines.split("\n") if line]
+        return {modules.get(name, name) for name in names}
+
+    declared = named(settings["options"]["install_requires"]) | {"keras_mtl"}
+    extras = set().union(*map(named, settings["options.extras_require"].values()))
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found = [node.module]
+            strangers = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names)
+            # What an extra brings is asked for where it is used.
+            if strangers:
+                assert strangers <= (declared | extras if node.col_offset else declared), path
+    assert not {"torch", "cvxpy", "pandas", "transformers", "grpc"} & declared
 
 
 def test_ask_25_learning_rates_of_shared_layers_and_of_each_head():

@@ -86,7 +86,7 @@ def _refuse_unmet(model: Any, variables: list[keras.Variable]) -> None:
     wanted = {id(v) for v in variables}
     for shared in [v for v in model.shared_variables() if id(v) in wanted]:
         try:
-            model.balancer.memory(shared.path)
+            model.balancer.memory(shared)
         except ValueError as error:
             raise ValueError(
                 f"{type(model.balancer).__name__} keeps gradients of what it met in `compile`, when "

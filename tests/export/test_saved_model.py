@@ -1,5 +1,6 @@
 """A SavedModel, read back by programs that know neither keras_mtl nor Keras."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -73,24 +74,62 @@ PEOPLE = {
 
 
 class Exported:
-    """A model's version folder, what goes in and what the model itself answers."""
+    """A model's version folder, what goes in and what the model itself answers.
 
-    def __init__(self, model, folder, inputs):
+    Attributes:
+        given: What each input of a signature gets, also "<signature> <input>" where that differs.
+    """
+
+    def __init__(self, model, folder, inputs, given=(), **options):
         self.model = model
-        self.path = export.saved_model(model, folder)
+        self.path = export.saved_model(model, folder, **options)
         self.inputs = inputs
+        self.given = {**inputs, "examples": as_examples(inputs), **dict(given)}
         tensors = {k: tf.constant(v) for k, v in inputs.items()}
         self.expected = {k: np.array(v) for k, v in model.predict(tensors, verbose=0).items()}
 
 
+def as_examples(inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Rows as a client writes them, padding left out; apart from what the exporter does."""
+    examples = []
+    for row in range(len(next(iter(inputs.values())))):
+        features = {}
+        for name, values in inputs.items():
+            value = values[row].reshape(-1)
+            if value.dtype.kind == "U":
+                kept = tf.train.BytesList(value=[v.encode() for v in value if v])
+                features[name] = tf.train.Feature(bytes_list=kept)
+            elif value.dtype.kind == "f":
+                features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=value))
+            else:
+                features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        examples.append(example.SerializeToString())
+    return np.array(examples, object)
+
+
+class Told:
+    """What stands for a report."""
+
+    def to_markdown(self) -> str:
+        return "| task | metric |\n| --- | --- |\n| genre | 0.5 |\n"
+
+
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory):
-    return Exported(song_model(), tmp_path_factory.mktemp("songs"), {"tokens": SONGS})
+    # With all that may lie beside it, where what writes it is installed.
+    there = importlib.util.find_spec("tensorflow_serving")
+    options = {"warm_up": SONGS if there else None, "report": Told()}
+    folder = tmp_path_factory.mktemp("songs")
+    return Exported(song_model(), folder, {"tokens": SONGS}, **options)
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    return Exported(person_model(), tmp_path_factory.mktemp("people"), PEOPLE)
+    # "class" is one-hot behind its lookup: unknown, private, state.
+    codes = {"serving_preprocessed class": np.array([[0, 0, 1], [1, 0, 0]], "float32")}
+    folder = tmp_path_factory.mktemp("people")
+    return Exported(person_model(), folder, PEOPLE, codes, preprocessed=True)
 
 
 def run(script: str, *arguments: object) -> str:
@@ -112,14 +151,17 @@ TF1_LOADER = """
     import tensorflow as tf
 
     path, out = sys.argv[1:]
-    given = dict(np.load(out + "/in.npz"))
+    given = dict(np.load(out + "/in.npz", allow_pickle=True))
     found = {}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
         for key, signature in graph.signature_def.items():
             if signature.method_name != "tensorflow/serving/predict":
                 continue
-            feed = {t.name: given[name] for name, t in signature.inputs.items()}
+            feed = {
+                t.name: given.get(key + " " + name, given.get(name))
+                for name, t in signature.inputs.items()
+            }
             answers = session.run({n: t.name for n, t in signature.outputs.items()}, feed)
             for name, answer in answers.items():
                 answer = np.asarray(answer)
@@ -134,10 +176,13 @@ TF2_LOADER = """
     import tensorflow as tf
 
     path, out = sys.argv[1:]
-    given = dict(np.load(out + "/in.npz"))
+    given = dict(np.load(out + "/in.npz", allow_pickle=True))
     found = {}
     for key, signature in tf.saved_model.load(path).signatures.items():
-        needed = {n: tf.constant(given[n]) for n in signature._arg_keywords}
+        needed = {
+            n: tf.constant(given.get(key + " " + n, given.get(n)))
+            for n in signature._arg_keywords
+        }
         for name, answer in signature(**needed).items():
             answer = answer.numpy()
             found[key + " " + name] = answer.astype(str) if answer.dtype == object else answer
@@ -146,16 +191,18 @@ TF2_LOADER = """
 
 
 def answers_of(loader: str, exported: Exported, folder: pathlib.Path) -> dict[str, np.ndarray]:
-    np.savez(folder / "in.npz", **exported.inputs)
+    np.savez(folder / "in.npz", **exported.given)
     run(loader, exported.path, folder)
     return dict(np.load(folder / "out.npz"))
 
 
-def assert_answers(found: dict[str, np.ndarray], exported: Exported) -> None:
+def assert_answers(found: dict[str, np.ndarray], exported: Exported, *more: str) -> None:
     """Every signature is there, with these outputs alone, and answers what the model does."""
     served = {k: v for k, v in found.items() if not k.startswith("serving_labels ")}
     names = list(exported.expected)
-    keys = [f"serving_default {name}" for name in names] + [f"{name} {name}" for name in names]
+    keys = [f"{name} {name}" for name in names]
+    for signature in ("serving_default", "serving_examples", *more):
+        keys += [f"{signature} {name}" for name in names]
     assert sorted(served) == sorted(keys)
     for key, answer in served.items():
         expected = exported.expected[key.split(" ")[1]]
@@ -185,8 +232,8 @@ def test_tensorflow_runs_it_without_keras_mtl_and_labels_are_words(songs, tmp_pa
 
 def test_names_that_are_no_python_names_are_kept(people, tmp_path):
     """Columns such as "hours-per-week" and "class", and tasks named like a model's attributes."""
-    assert_answers(answers_of(TF1_LOADER, people, tmp_path), people)
-    assert_answers(answers_of(TF2_LOADER, people, tmp_path), people)
+    for loader in (TF1_LOADER, TF2_LOADER):
+        assert_answers(answers_of(loader, people, tmp_path), people, "serving_preprocessed")
 
 
 def test_each_signature_takes_what_its_task_needs_in_any_size(people, songs):
@@ -194,6 +241,8 @@ def test_each_signature_takes_what_its_task_needs_in_any_size(people, songs):
     taken = {key: set(signature.inputs) for key, signature in signatures.items()}
     assert taken == {
         "serving_default": {"hours-per-week", "class"},
+        "serving_preprocessed": {"hours-per-week", "class"},
+        "serving_examples": {"examples"},
         "variables": {"hours-per-week", "class"},
         "nearest": {"hours-per-week", "class"},
         "a.b": {"hours-per-week"},
@@ -306,7 +355,9 @@ def test_inputs_in_a_list_and_one_renamed_by_its_key(tmp_path):
         model = keras_mtl.MultiTaskModel(keyed, {"t": output})
     path = export.saved_model(model, tmp_path / "keyed")
     taken = {key: set(s.inputs) for key, s in signature_defs(path).items()}
+    examples = taken.pop("serving_examples")
     assert taken == {"serving_default": {"key"}, "t": {"key"}}, "what the data call it"
+    assert examples == {"examples"}
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -347,25 +398,41 @@ def test_an_export_that_fails_leaves_no_version(tmp_path, monkeypatch, error):
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_an_export_that_is_killed_leaves_no_version_and_the_next_cleans_up(tmp_path):
-    script = """
-        import os, signal, sys
-        import keras, keras_mtl
+KILLED_AT_THE_WEIGHTS = """
+    # Where Keras writes: TensorFlow's own `save` is not always the one that Keras calls.
+    archive = type(keras.export.ExportArchive())
+    write_out = archive.write_out
+    def killed(*args, **kwargs):
+        write_out(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+    archive.write_out = killed
+    options = {}
+"""
 
-        # Where Keras writes: TensorFlow's own `save` is not always the one that Keras calls.
-        archive = type(keras.export.ExportArchive())
-        write_out = archive.write_out
-        def killed(*args, **kwargs):
-            write_out(*args, **kwargs)
+KILLED_AT_THE_CARD = """
+    class Report:
+        def to_markdown(self):
             os.kill(os.getpid(), signal.SIGKILL)
-        archive.write_out = killed
+    there = importlib.util.find_spec("tensorflow_serving")
+    options = {"report": Report(), "warm_up": True if there else None}
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("killed", [KILLED_AT_THE_WEIGHTS, KILLED_AT_THE_CARD])
+def test_an_export_that_is_killed_leaves_no_version_and_the_next_cleans_up(tmp_path, killed):
+    begin = """
+        import importlib.util, os, signal, sys
+        import keras, keras_mtl
+    """
+    end = """
         x = keras.Input((2,), name="x")
         model = keras_mtl.MultiTaskModel(x, {"t": keras.layers.Dense(1)(x)})
-        keras_mtl.export.saved_model(model, sys.argv[1])
+        keras_mtl.export.saved_model(model, sys.argv[1], **options)
     """
+    script = "".join(map(textwrap.dedent, (begin, killed, end)))
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         timeout=300,
         check=False,
@@ -376,6 +443,9 @@ def test_an_export_that_is_killed_leaves_no_version_and_the_next_cleans_up(tmp_p
     assert len(left) == 1
     assert left[0].startswith(".exporting-"), "a server looks at numbers alone"
     assert (tmp_path / left[0] / "model" / "saved_model.pb").exists()
+    assert not (tmp_path / left[0] / "model" / "MODEL_CARD.md").exists()
+    if killed == KILLED_AT_THE_CARD and importlib.util.find_spec("tensorflow_serving"):
+        assert list((tmp_path / left[0] / "model" / "assets.extra").iterdir())
     assert export.saved_model(one_layer(), tmp_path).name == "1"
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
 
@@ -390,6 +460,9 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     for taken in ("serving_default", "serving_labels", "signatures"):
         with pytest.raises(ValueError, match=f"'{taken}' is taken in every SavedModel"):
             one_layer(taken)
+    for taken in ("serving_examples", "serving_images", "serving_preprocessed"):
+        with pytest.raises(ValueError, match=f"'{taken}' is"):
+            export.saved_model(one_layer(taken), tmp_path / "m")
     assert not os.path.exists(tmp_path / "m")
 
 

@@ -30,7 +30,7 @@ FOUNDATION = {
     "_labels", "_names", "_prediction", "_gradients", "_graph", "_losses", "_metrics", "_compile",
     "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
     "_combination", "_replicas", "_dense_gradients", "_domains", "_freezing", "_layers_by_name", "_lora",
-    "_identifier", "_relations",
+    "_identifier", "_relations", "_extra",
 }  # fmt: skip
 TENSORFLOW = {
     "_gradients.py", "_dense_gradients.py", "_replicas.py", "data", "callbacks", "export", "serving",

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from keras_mtl._relations import Relation
 
@@ -22,6 +21,8 @@ def heat_map(relation: Relation) -> np.ndarray:
     Returns:
         `(height, width, 3)`, 0 to 255.
     """
+    from PIL import Image, ImageDraw, ImageFont
+
     r, c = relation.values.shape
     worded = max(r, c) <= _SIDE // _CELL
     cell, gap = (_CELL, 2) if worded else (max(_SIDE // max(r, c), 2), 1)

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import descriptor_pb2, json_format
 
+from keras_mtl._extra import extra_module
 from keras_mtl.export import _examples, _images
-from keras_mtl.export._extra import extra_module
 from keras_mtl.export._rows import checked_rows, made_up
 from keras_mtl.export._signature_defs import Offered, offered
 from keras_mtl.export._signatures import DEFAULT, EXAMPLES, IMAGES
@@ -160,6 +159,8 @@ def _grpcurl(out: pathlib.Path, model: Served, file: pathlib.PurePosixPath) -> l
     request.model_spec.signature_name = DEFAULT
     for key, value in model.requests[DEFAULT].items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    from google.protobuf import json_format
+
     text = json_format.MessageToJson(request, preserving_proto_field_name=True, indent=None)
     write_text(out / file, text + "\n")
     given = f"-d {shlex.quote(text)} " if len(text) <= _SHORT else "-d @ "
@@ -217,6 +218,8 @@ def _plain(value: Any) -> Any:
 
 def _protoset() -> bytes:
     """The services' description with all that it refers to, each file after those that it reads."""
+    from google.protobuf import descriptor_pb2
+
     found = descriptor_pb2.FileDescriptorSet()
     seen: set[str] = set()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from keras_mtl.export._extra import extra_module
+from keras_mtl._extra import extra_module
 from keras_mtl.export._signatures import Signature
 
 # Where TF Serving, and `keras_mtl.serving`, look for them.

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mtl._extra import extra_module
 from keras_mtl.export._converted import (
     Conversion,
     Converted,
@@ -22,7 +23,6 @@ from keras_mtl.export._converted import (
     refuse_text,
     write_converted,
 )
-from keras_mtl.export._extra import extra_module
 from keras_mtl.export._input_names import restore_names, stand_ins
 from keras_mtl.export._signatures import DEFAULT, Answer, signatures
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_mtl._extra import extra_module
 from keras_mtl.export._converted import (
     Conversion,
     Converted,
@@ -15,7 +16,6 @@ from keras_mtl.export._converted import (
     refuse_text,
     write_converted,
 )
-from keras_mtl.export._extra import extra_module
 from keras_mtl.export._signatures import DEFAULT, Signature, signatures
 
 

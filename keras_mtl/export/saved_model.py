@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_mtl.export._extra import extra_module
+from keras_mtl._extra import extra_module
 from keras_mtl.export._input_names import restore_names, stand_ins
 from keras_mtl.export._labels_file import label_table
 from keras_mtl.export._model_card import write_model_card

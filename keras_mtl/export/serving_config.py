@@ -6,12 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-from google.protobuf import text_format
-
+from keras_mtl._extra import extra_module
 from keras_mtl.export._batching_config import batching_config
 from keras_mtl.export._calls import Served, write_calls
-from keras_mtl.export._extra import extra_module
 from keras_mtl.export._versions import versions
 from keras_mtl.export._written import write_text
 
@@ -79,6 +76,8 @@ def serving_config(
     if path:
         texts[_MONITORING] = _monitoring_config(path)
     out = pathlib.Path(out)
+    import yaml
+
     texts[_COMPOSE] = yaml.safe_dump(_compose(found, out, image, texts), sort_keys=False)
     out.mkdir(parents=True, exist_ok=True)
     for name in (_MODELS, _BATCHING, _MONITORING, _COMPOSE):
@@ -136,6 +135,8 @@ def _models_config(config: Any, found: Mapping[str, pathlib.Path]) -> str:
         message.model_config_list.config.add(
             name=name, base_path=f"/models/{name}", model_platform="tensorflow"
         )
+    from google.protobuf import text_format
+
     return str(text_format.MessageToString(message))
 
 

@@ -279,5 +279,5 @@ def test_faults_of_the_user_are_told_with_the_mend(tmp_path, songs):
 
 def test_a_missing_package_is_told_with_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(ImportError, match=r'needs .uvicorn.*pip install "keras-mtl\[serve\]"'):
+    with pytest.raises(ImportError, match=r'needs uvicorn.*pip install "keras-mtl\[serve\]"'):
         Server(tmp_path)

@@ -82,7 +82,7 @@ def train(config: ConfigFile) -> None:
 
     import keras_mtl
     from keras_mtl import _run
-    from keras_mtl.config import read_config
+    from keras_mtl._config_file import read_config
 
     run = read_config(config)
     keras.utils.set_random_seed(run.training.seed)
@@ -113,7 +113,7 @@ def evaluate(
     """Judges a trained model on the data of its YAML file."""
     import keras_mtl
     from keras_mtl import _run
-    from keras_mtl.config import read_config
+    from keras_mtl._config_file import read_config
 
     names = ("train", "valid", "test")
     if part not in names:
@@ -153,7 +153,7 @@ def compare(
     """Trains a model for each task and joint ones alike; tells what joint training is worth."""
     import keras_mtl
     from keras_mtl import _run
-    from keras_mtl.config import read_config
+    from keras_mtl._config_file import read_config
 
     run = read_config(config)
     parts = _run.load_data(run)

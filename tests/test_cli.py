@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import keras_mtl
 from keras_mtl import cli
-from keras_mtl.config import read_config
+from keras_mtl._config_file import read_config
 
 CONFIG = """\
 data:

@@ -22,6 +22,7 @@ ALLOWED = {
     "transfer": {"evaluation"},
     "callbacks": set(),
     "config": set(),
+    "_config_file": {"config"},
     "_answers": {"data"},
     "_run": {"build", "callbacks", "config", "data", "datasets", "encoders", "model", "tasks"},
     **{name: set() for name in CONCEPTS},

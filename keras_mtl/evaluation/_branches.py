@@ -179,6 +179,7 @@ def dissimilarities_of(affinities: Any, within: str) -> np.ndarray:
 
 
 def weights_of(given: Sequence[float] | None, layers: int) -> list[float]:
+    """What each layer counts, 1 if not given."""
     weights = [1.0] * layers if given is None else [float(w) for w in given]
     if len(weights) != layers or not all(0 <= w < float("inf") for w in weights):
         raise ValueError(

@@ -188,12 +188,8 @@ def _batches(model: Any, data: Any, rows: int) -> Iterator[dict[str, Any]]:
         batches = data.dataset() if isinstance(data, Examples) else data
     seen = 0
     for inputs, *_ in batches:
-        named = _by_name(model, inputs)
+        named = by_input(model, inputs)
         yield {name: named[name][:rows] for name in named if name in model.input}
         seen += len(next(iter(named.values())))
         if seen >= rows:
             return
-
-
-def _by_name(model: Any, inputs: Any) -> Mapping[str, Any]:
-    return by_input(model, inputs)

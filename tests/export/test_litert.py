@@ -1,13 +1,11 @@
 """`.tflite` files, run by the LiteRT runtime, which knows neither Keras nor TensorFlow."""
 
-import json
 import sys
 
 import keras
 import numpy as np
 import pytest
 
-import keras_mtl
 from keras_mtl import export
 from tests.export._digits import (
     PEOPLE,
@@ -15,16 +13,11 @@ from tests.export._digits import (
     Hidden,
     differences,
     digits,
-    own_names,
     sequences,
-    song_model,
 )
+from tests.export._formats import run_litert
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-
-
-def runner(path):
-    return interpreter.Interpreter(model_path=str(path)).get_signature_runner("serving_default")
 
 
 def of_type(path, dtype: type) -> list[str]:
@@ -39,34 +32,9 @@ def floats(tmp_path_factory):
     return export.litert(model, tmp_path_factory.mktemp("floats") / "m.tflite", evaluate_on=test)
 
 
-def test_answers_are_the_models_own_for_any_number_of_rows(floats):
-    model, _, test = digits()
-    run = runner(floats.path)
-    for rows in (1, 7, 400):
-        image = test.inputs["image"][:rows]
-        expected = model.predict(image, verbose=0)
-        assert max(differences(expected, run(image=image)).values()) < 1e-5
-    assert 0 < floats.difference < 1e-5
-
-
 def test_the_file_has_one_signature_with_the_models_names(floats):
     made = interpreter.Interpreter(model_path=str(floats.path))
     assert made.get_signature_list() == {"serving_default": {"inputs": ["image"], "outputs": TASKS}}
-
-
-def test_metrics_before_are_the_models_and_after_are_the_files(floats, tmp_path):
-    model, _, test = digits()
-    answers = runner(floats.path)(image=test.inputs["image"])
-    for task in TASKS:
-        right = float((answers[task].argmax(axis=1) == test.labels[task]).mean())
-        assert right > 0.8, "it has learnt something to lose"
-        assert floats.report.after[task]["accuracy"] == pytest.approx(right, abs=1e-9)
-        assert floats.report.before[task] == keras_mtl.evaluate(model, test)[task]
-    read = json.loads(floats.to_json(tmp_path / "report.json").read_text())
-    assert read["bytes"] == floats.path.stat().st_size == floats.size
-    assert read["tasks"]["after"]["left"]["accuracy"] == floats.report.after["left"]["accuracy"]
-    shown = str(floats)
-    assert str(floats.path) in shown and "left" in shown and "accuracy" in shown
 
 
 def test_dynamic_weights_are_smaller_and_decide_alike(floats, tmp_path):
@@ -112,24 +80,6 @@ def test_int8_learns_the_ranges_from_the_rows_that_it_is_given(tmp_path):
     assert made.report["left"]["accuracy"] < -0.2, "images brighter than all of these saturate"
 
 
-def test_names_that_python_does_not_take(tmp_path):
-    model = own_names()
-    made = export.litert(model, tmp_path / "m.tflite")
-    answers = runner(made.path)(**PEOPLE)
-    assert max(differences(model.predict(PEOPLE, verbose=0), answers).values()) < 1e-5
-    assert made.report is None and json.loads(json.dumps(made.to_dict()))["tasks"] is None
-
-
-def test_convolutions_over_time_keep_the_length_free(tmp_path, rng):
-    layers = [keras.layers.Conv1D(4, 3, padding="same"), keras.layers.GlobalMaxPooling1D()]
-    model = sequences(keras.Sequential(layers))
-    run = runner(export.litert(model, tmp_path / "m.tflite").path)
-    for length in (5, 9):
-        signal = rng.normal(size=(2, length, 3)).astype("float32")
-        expected = model.predict(signal, verbose=0)
-        assert max(differences(expected, run(signal=signal)).values()) < 1e-5
-
-
 @pytest.mark.parametrize(
     "layer",
     [
@@ -143,7 +93,7 @@ def test_recurrent_layers_convert_at_a_length(layer, tmp_path, rng):
     made = export.litert(model, tmp_path / "m.tflite", length=6)
     signal = rng.normal(size=(3, 6, 3)).astype("float32")
     expected = model.predict(signal, verbose=0)
-    assert max(differences(expected, runner(made.path)(signal=signal)).values()) < 1e-5
+    assert max(differences(expected, run_litert(made.path, {"signal": signal})).values()) < 1e-5
     longer = rng.normal(size=(3, 8, 3)).astype("float32")
     assert model.predict(longer, verbose=0)["kind"].shape[0] == 3, "the model itself is as it was"
 
@@ -160,13 +110,9 @@ def test_a_fixed_length_needs_no_argument_and_takes_none(tmp_path, rng):
     with pytest.raises(ValueError, match=r"`length` is 5; expected .*of any length.*'signal'"):
         export.litert(model, tmp_path / "m.tflite", length=5)
     signal = rng.normal(size=(2, 5, 3)).astype("float32")
-    answers = runner(export.litert(model, tmp_path / "m.tflite").path)(signal=signal)
+    path = export.litert(model, tmp_path / "m.tflite").path
+    answers = run_litert(path, {"signal": signal})
     assert max(differences(model.predict(signal, verbose=0), answers).values()) < 1e-5
-
-
-def test_text_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\['tokens'\] are text, for which LiteRT"):
-        export.litert(song_model(), tmp_path / "m.tflite")
 
 
 def test_an_operation_that_litert_lacks_is_named_and_no_file_is_left(tmp_path):
@@ -197,37 +143,9 @@ def test_arguments_out_of_range(arguments, message, tmp_path):
         export.litert(digits()[0], tmp_path / "m.tflite", **arguments)
 
 
-def test_outputs_without_a_task_object_cannot_be_judged(tmp_path):
-    with pytest.raises(ValueError, match=r"`evaluate_on` came for a model .*'variables'.*tasks="):
-        export.litert(own_names(), tmp_path / "m.tflite", evaluate_on=[(PEOPLE, {})])
-
-
-def test_any_other_model_is_refused(tmp_path):
-    with pytest.raises(
-        TypeError, match=r"export.litert takes a keras_mtl.MultiTaskModel.*Sequential"
-    ):
-        export.litert(keras.Sequential(), tmp_path / "m.tflite")
-
-
 def test_a_missing_runtime_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Hidden("ai_edge_litert"), *sys.meta_path])
     for name in [n for n in sys.modules if n.startswith("ai_edge_litert")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ImportError, match=r"needs ai_edge_litert.*keras-mtl\[litert\]"):
         export.litert(digits()[0], tmp_path / "m.tflite")
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "m.tflite"
-    path.write_bytes(b"before")
-
-    def full(*_):
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.replace", full)
-        with pytest.raises(OSError, match="No space left"):
-            export.litert(own_names(), path)
-    assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"] and path.read_bytes() == b"before"
-    export.litert(own_names(), path)
-    assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"] and runner(path)(**PEOPLE)

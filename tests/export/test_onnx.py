@@ -1,6 +1,5 @@
 """`.onnx` files, checked by onnx and run by ONNX Runtime, which know nothing of TensorFlow."""
 
-import json
 import subprocess
 import sys
 
@@ -8,43 +7,26 @@ import keras
 import numpy as np
 import pytest
 
-import keras_mtl
 from keras_mtl import export
 from tests.export._digits import (
-    PEOPLE,
     TASKS,
     Hidden,
     differences,
     digits,
     own_names,
     sequences,
-    song_model,
 )
+from tests.export._formats import run_onnx
 
 onnx = pytest.importorskip("onnx")
-runtime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
-
-
-def run(path, inputs):
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     model, _, test = digits()
     return export.onnx(model, tmp_path_factory.mktemp("onnx") / "m.onnx", evaluate_on=test)
-
-
-def test_answers_are_the_models_own_for_any_number_of_rows(made):
-    model, _, test = digits()
-    for rows in (1, 7, 400):
-        image = test.inputs["image"][:rows]
-        expected = model.predict(image, verbose=0)
-        assert max(differences(expected, run(made.path, {"image": image})).values()) < 1e-5
-    assert 0 < made.difference < 1e-5
 
 
 def test_the_graph_is_sound_and_has_the_models_names(made):
@@ -74,18 +56,6 @@ numpy.savez(sys.argv[2] + "/out.npz", **dict(zip(names, answers)))
     assert max(differences(model.predict(image, verbose=0), answers).values()) < 1e-5
 
 
-def test_metrics_before_are_the_models_and_after_are_the_files(made, tmp_path):
-    model, _, test = digits()
-    answers = run(made.path, test.inputs)
-    for task in TASKS:
-        right = float((answers[task].argmax(axis=1) == test.labels[task]).mean())
-        assert made.report.after[task]["accuracy"] == pytest.approx(right, abs=1e-9)
-        assert made.report.before[task] == keras_mtl.evaluate(model, test)[task]
-    read = json.loads(made.to_json(tmp_path / "report.json").read_text())
-    assert read["bytes"] == made.path.stat().st_size
-    assert read["tasks"]["difference"]["right"]["accuracy"] == pytest.approx(0, abs=0.005)
-
-
 def test_batches_that_can_be_gone_through_once_are_judged_twice(tmp_path):
     model, _, test = digits()
     once = iter(test.select(range(100)).dataset(50))
@@ -106,28 +76,14 @@ def test_an_opset_that_cannot_be_is_refused(opset, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_names_that_python_does_not_take(tmp_path):
-    model = own_names()
-    answers = run(export.onnx(model, tmp_path / "m.onnx").path, PEOPLE)
-    assert answers["first"].dtype == np.int32
-    assert max(differences(model.predict(PEOPLE, verbose=0), answers).values()) < 1e-5
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda: keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True)),
-        lambda: keras.layers.Conv1D(4, 3, padding="same"),
-    ],
-    ids=["bilstm", "convolution"],
-)
-def test_the_length_of_sequences_stays_free(layer, tmp_path, rng):
-    model = sequences(layer())
+def test_recurrent_layers_keep_the_length_free_too(tmp_path, rng):
+    layer = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True))
+    model = sequences(layer)
     path = export.onnx(model, tmp_path / "m.onnx").path
     for length in (4, 9):
         signal = rng.normal(size=(3, length, 3)).astype("float32")
         expected = model.predict(signal, verbose=0)
-        assert max(differences(expected, run(path, {"signal": signal})).values()) < 1e-5
+        assert max(differences(expected, run_onnx(path, {"signal": signal})).values()) < 1e-5
 
 
 def test_half_precision_comes_out_as_float32(tmp_path, rng):
@@ -138,14 +94,9 @@ def test_half_precision_comes_out_as_float32(tmp_path, rng):
         keras.config.set_dtype_policy("float32")
     path = export.onnx(model, tmp_path / "m.onnx").path
     signal = rng.normal(size=(3, 3)).astype("float32")
-    answers = run(path, {"signal": signal})
+    answers = run_onnx(path, {"signal": signal})
     assert {a.dtype.name for a in answers.values()} == {"float32"}
     assert max(differences(model.predict(signal, verbose=0), answers).values()) < 5e-3
-
-
-def test_text_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\['tokens'\] are text, for which ONNX"):
-        export.onnx(song_model(), tmp_path / "m.onnx")
 
 
 def test_an_operation_that_onnx_lacks_is_named_and_no_file_is_left(tmp_path):
@@ -187,24 +138,3 @@ def test_a_missing_package_names_the_extra(package, tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ImportError, match=rf"needs {package}.*keras-mtl\[onnx\]"):
         export.onnx(digits()[0], tmp_path / "m.onnx")
-
-
-def test_any_other_model_is_refused(tmp_path):
-    with pytest.raises(TypeError, match=r"export.onnx takes a keras_mtl.MultiTaskModel"):
-        export.onnx(keras.Sequential(), tmp_path / "m.onnx")
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "m.onnx"
-    path.write_bytes(b"before")
-
-    def full(*_):
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.replace", full)
-        with pytest.raises(OSError, match="No space left"):
-            export.onnx(own_names(), path)
-    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"] and path.read_bytes() == b"before"
-    export.onnx(own_names(), path)
-    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"] and run(path, PEOPLE)

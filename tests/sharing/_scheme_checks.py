@@ -1,12 +1,11 @@
 """What holds for every scheme that gives each task layers of its own."""
 
-import contextlib
-
 import keras
 import numpy as np
 
 import keras_mtl
 from keras_mtl import encoders, tasks
+from tests.policies import the_policy
 
 NAMES = ["a", "b", "c"]
 
@@ -86,14 +85,3 @@ def check_training(make, path, rng, policy):
         for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
         return model, loaded
-
-
-@contextlib.contextmanager
-def the_policy(name):
-    """Runs with a dtype policy for all new layers."""
-    usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(usual)

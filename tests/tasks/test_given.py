@@ -1,6 +1,5 @@
 """Tasks in sequence: what a yes that presupposes another is served, learns and refuses."""
 
-import contextlib
 import itertools
 from decimal import Decimal, getcontext
 
@@ -10,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 import keras_mtl
-from keras_mtl import _run, balancing, config, data, encoders, sharing, tasks
+from keras_mtl import _config_file, _run, balancing, data, encoders, sharing, tasks
 from keras_mtl.tasks._at_most import mean_excess
 from keras_mtl.tasks._given import log_odds_of_both
+from tests.policies import the_policy
 
 
 def sigmoid(x):
@@ -49,16 +49,6 @@ def own_scores(model, x, task):
 def fit_steps(model, x, y, steps):
     """So many steps on all rows."""
     model.fit(tf.data.Dataset.from_tensors((x, y)).repeat(steps), verbose=0)
-
-
-@contextlib.contextmanager
-def the_policy(name):
-    usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(usual)
 
 
 # The chance of both.
@@ -393,22 +383,22 @@ def test_a_yaml_file_may_say_so(tmp_path):
         "  - {name: seen, kind: binary}\n"
     )
     path.write_text(said)
-    sold, click, _ = config.read_config(path).tasks
+    sold, click, _ = _config_file.read_config(path).tasks
     assert sold.given == "click" and click.at_most == {"seen": 0.6} and click.given is None
     few = data.Examples({"x": np.zeros((2, 3), "float32")}, {"sold": np.zeros(2)}, {})
-    alone = _run.make_model(config.read_config(path), few, ["sold"])
+    alone = _run.make_model(_config_file.read_config(path), few, ["sold"])
     assert alone.task_names == ["sold"] and alone.tasks["sold"].given is None
-    both = _run.make_model(config.read_config(path), few, ["sold", "click"])
+    both = _run.make_model(_config_file.read_config(path), few, ["sold", "click"])
     assert both.tasks["sold"].given == "click" and both.tasks["click"].at_most == {}
     path.write_text(said.replace("given: click", "given: clik"))
     with pytest.raises(
         ValueError, match=r"run\.yaml:4: tasks\.0\.given: .*'clik'; did you mean 'click'"
     ):
-        config.read_config(path)
+        _config_file.read_config(path)
     path.write_text(said.replace("{seen: 0.6}", "{sen: 0.6}"))
     with pytest.raises(ValueError, match=r"run\.yaml:5: tasks\.1\.at_most: .*did you mean 'seen'"):
-        config.read_config(path)
+        _config_file.read_config(path)
     path.write_text(said.replace("seen: 0.6", "seen: -1"))
     with pytest.raises(ValueError, match=r"run\.yaml:5: .*greater than 0"):
-        config.read_config(path)
+        _config_file.read_config(path)
     assert tasks.Binary("sold", given="click").describe() == {"given": "click"}, "beside the export"

@@ -58,7 +58,7 @@ def relations(model: Any) -> dict[str, Relation]:
     ...     sharing.CrossStitch(units=(4,), self_weight=0.9),
     ... )
     >>> found = keras_mtl.evaluation.relations(model)["CrossStitch layer 1"]
-    >>> found.rows, found.values.round(1).tolist()
+    >>> found.rows, found.values.astype("float64").round(1).tolist()
     (['north', 'south'], [[0.9, 0.1], [0.1, 0.9]])
     """
     found: dict[str, Relation] = {}

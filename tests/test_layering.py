@@ -19,6 +19,8 @@ ALLOWED = {
     "evaluation": {"data"},
     "export": {"data", "evaluation"},
     "serving": set(),
+    "reporting": {"_config_file", "_run", "data", "evaluation"},
+    "tuning": {"_config_file", "_run", "balancing", "config", "data", "evaluation", "sharing"},
     "transfer": {"evaluation"},
     "callbacks": set(),
     "config": set(),

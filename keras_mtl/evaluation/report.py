@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_mtl import _labels
 from keras_mtl._relations import Relation, relations
-from keras_mtl.data import Examples
-from keras_mtl.evaluation._by_input import by_input
 from keras_mtl.evaluation._heat_map import write_heat_map
+from keras_mtl.evaluation._judged import answers_to, batches_of, present
 from keras_mtl.evaluation._table import text_table
 
 FRAME = "frame_accuracy"
@@ -143,17 +141,15 @@ def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> R
     >>> report.counts
     {'left': 64, 'right': 64}
     """
-    if y is not None:
-        data = Examples(by_input(model, data), y)
-    batches = data.dataset(batch_size) if isinstance(data, Examples) else data
-    truth, served = _collect(model, batches)
+    batches = batches_of(model, data, y, batch_size)
+    truth, served = answers_to(model, batches)
     scores: dict[str, dict[str, float]] = {}
     counts, unseen = {}, {}
     for name, task in model.tasks.items():
         if name not in truth:
             continue
         labels, answers = truth[name], served[name]
-        there = _present(labels, task.real_labels)
+        there = present(labels, task.real_labels)
         counts[name] = int(there.sum())
         unseen[name] = 0 if task.classes is None else int((labels[there] <= -2).sum())
         rows = there.reshape(len(there), -1).any(axis=1)
@@ -182,48 +178,6 @@ def write_json(content: Any, path: Any) -> pathlib.Path:
     return path
 
 
-def _collect(model: Any, batches: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    truth: dict[str, list[np.ndarray]] = {}
-    served: dict[str, list[np.ndarray]] = {}
-    for batch in batches:
-        labels = batch[1] if isinstance(batch[1], Mapping) else {model.task_names[0]: batch[1]}
-        wanted = [name for name in labels if name in model.tasks]
-        if not wanted:
-            continue
-        answers = model.predict_on_batch(batch[0])
-        for name in wanted:
-            truth.setdefault(name, []).append(np.asarray(labels[name]))
-            served.setdefault(name, []).append(np.asarray(answers[name]))
-    return (
-        {name: _joined(parts, missing=True) for name, parts in truth.items()},
-        {name: _joined(parts, missing=False) for name, parts in served.items()},
-    )
-
-
-def _joined(parts: list[np.ndarray], *, missing: bool) -> np.ndarray:
-    """Batches one after the other, sequences padded to the longest of them all."""
-    if parts[0].ndim > 1 and len({part.shape[1] for part in parts}) > 1:
-        longest = max(part.shape[1] for part in parts)
-        fill: Any = 0
-        if missing:
-            fill = np.nan if parts[0].dtype.kind == "f" else _labels.MISSING
-        parts = [
-            np.pad(
-                part,
-                [(0, 0), (0, longest - part.shape[1]), *[(0, 0)] * (part.ndim - 2)],
-                constant_values=fill,
-            )
-            for part in parts
-        ]
-    return np.concatenate(parts)
-
-
-def _present(labels: np.ndarray, real_labels: bool) -> np.ndarray:
-    if labels.dtype.kind == "f":
-        return ~np.isnan(labels)
-    return np.ones(labels.shape, bool) if real_labels else labels != _labels.MISSING
-
-
 def _joint(
     model: Any, truth: Mapping[str, np.ndarray], served: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
@@ -235,7 +189,7 @@ def _joint(
     labelled = np.ones(len(right), bool)
     for name in judged:
         labels = truth[name]
-        there = _present(labels, real_labels=False).reshape(len(labels), -1)
+        there = present(labels, real_labels=False).reshape(len(labels), -1)
         decided = model.tasks[name].labels_from(served[name]).reshape(len(labels), -1)
         flat = np.where(there, np.nan_to_num(labels.reshape(len(labels), -1)), 0).astype("int64")
         right &= (~there | (flat == decided)).all(axis=1)

@@ -1,25 +1,11 @@
-"""The command line: `keras-mtl demo, train, evaluate, predict, compare, export, serve`."""
+"""Commands that train and judge: `demo, train, evaluate, compare`."""
 
-import json
-import os
 import pathlib
-import sys
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
-    name="keras-mtl",
-    help="Train, judge and export Keras models of several tasks.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-ConfigFile = Annotated[
-    pathlib.Path, typer.Argument(help="The run's YAML file; see examples/*.yaml.")
-]
-ModelFile = Annotated[pathlib.Path, typer.Argument(help="A .keras file that `train` wrote.")]
+from keras_mtl.cli._app import ConfigFile, app, load, say
 
 
 @app.command()
@@ -49,9 +35,9 @@ def demo(
         encoder = encoders.Image((12, 12, 1), filters=(16, 32), units=128, dropout=0.3)
         return keras_mtl.build_model(encoder, [tasks.MultiClass(name, 10) for name in names])
 
-    _say("Training single-task and joint models on scikit-learn's digits ...")
+    say("Training single-task and joint models on scikit-learn's digits ...")
     comparison = keras_mtl.compare(
-        build, train, test, valid=valid, epochs=epochs, seeds=range(seeds), progress=_say
+        build, train, test, valid=valid, epochs=epochs, seeds=range(seeds), progress=say
     )
     keras.utils.set_random_seed(0)
     model = build(["left", "right"])
@@ -119,28 +105,11 @@ def evaluate(
     if part not in names:
         raise ValueError(f"--part is {part!r}; expected one of {', '.join(names)}.")
     run = read_config(config)
-    loaded = _load(model or pathlib.Path(run.output.model))
+    loaded = load(model or pathlib.Path(run.output.model))
     report = keras_mtl.evaluate(loaded, _run.load_data(run)[names.index(part)])
     typer.echo(str(report))
     if output:
         typer.echo(f"Report: {report.to_json(output)}")
-
-
-@app.command()
-def predict(
-    model: ModelFile,
-    inputs: Annotated[
-        pathlib.Path, typer.Argument(help="Rows: .csv, .jsonl, or .txt with one text a line.")
-    ],
-    task: Annotated[str | None, typer.Option(help="One task alone, which is cheaper.")] = None,
-) -> None:
-    """Answers rows of a file; prints one JSON object a row."""
-    from keras_mtl._answers import answers, read_rows
-
-    loaded = _load(model)
-    loaded = loaded.task_model(task) if task else loaded
-    for answer in answers(loaded, read_rows(loaded, inputs)):
-        typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
 @app.command()
@@ -171,92 +140,8 @@ def compare(
         epochs=run.training.epochs,
         batch_size=run.training.batch_size,
         seeds=range(seeds),
-        progress=_say,
+        progress=say,
     )
     typer.echo(f"\n{comparison}")
     if output:
         typer.echo(f"Report: {comparison.to_json(output)}")
-
-
-@app.command()
-def export(
-    model: ModelFile,
-    folder: Annotated[pathlib.Path, typer.Argument(help="The folder of the model's versions.")],
-    keep: Annotated[int | None, typer.Option(help="How many versions to keep.", min=1)] = None,
-    pixels: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="What black and white are in the data, to serve image files too."),
-    ] = None,
-    warm_up: Annotated[
-        bool, typer.Option(help="Let servers answer made-up rows before they take clients.")
-    ] = False,
-) -> None:
-    """Writes the next version of a model as a SavedModel for TF Serving."""
-    import keras_mtl
-
-    version = keras_mtl.export.saved_model(
-        _load(model), folder, keep=keep, pixels=pixels, warm_up=warm_up or None
-    )
-    typer.echo(str(version))
-
-
-@app.command()
-def serve(
-    folder: Annotated[pathlib.Path, typer.Argument(help="The folder of the model's versions.")],
-    port: Annotated[int, typer.Option(help="REST's port; 0 takes a free one.", min=0)] = 8501,
-    grpc_port: Annotated[int, typer.Option(help="gRPC's port; 0 takes a free one.", min=0)] = 8500,
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(help="A bearer token to ask for.", envvar="KERAS_MTL_TOKEN", show_envvar=True),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The model's name; the folder's if none.")
-    ] = None,
-    batching: Annotated[bool, typer.Option(help="Let requests share calls of the model.")] = True,
-) -> None:
-    """Answers requests over REST and gRPC as TF Serving does; for development.
-
-    A new version in the folder is taken up as it appears. Ctrl-C and SIGTERM end it when the
-    requests under way are answered.
-    """
-    from keras_mtl.serving import Server
-
-    server = Server(
-        folder, name=name, host=host, port=port, grpc_port=grpc_port, token=token, batching=batching
-    )
-    with server:
-        url = f"http://[{host}]" if ":" in host else f"http://{host}"
-        model = server.repository.name if server.repository else ""
-        for entry in server.repository.status() if server.repository else []:
-            _say(f"Version {entry['version']}: {entry['state']} {entry['error']}".rstrip())
-        _say(f"REST:  {url}:{server.port}/v1/models/{model}")
-        _say(f"gRPC:  {url.removeprefix('http://')}:{server.grpc_port}")
-        _say(f"Page:  {url}:{server.port}/")
-        server.wait()
-        _say("Stopping ...")
-
-
-def main() -> None:
-    """Runs the command line; a fault of the user's is one message and exit code 1."""
-    try:
-        app()
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if os.environ.get("KERAS_MTL_DEBUG"):
-            raise
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-
-
-def _load(path: pathlib.Path) -> Any:
-    import keras
-
-    import keras_mtl  # noqa: F401 (registers the layers that the file names)
-
-    if not path.is_file():
-        raise ValueError(f"There is no model file {str(path)!r}; train one with `keras-mtl train`.")
-    return keras.models.load_model(path)
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)

@@ -9,6 +9,7 @@ from keras_mtl import (
     encoders,
     evaluation,
     export,
+    fairness,
     sharing,
     tasks,
     transfer,
@@ -20,6 +21,6 @@ from keras_mtl.model import MultiTaskModel
 
 __all__ = [
     "MultiTaskModel", "__version__", "alignment", "balancing", "build_model", "callbacks",
-    "compare", "data", "datasets", "encoders", "evaluate", "evaluation", "export", "sharing",
-    "suggest_groups", "tasks", "transfer",
+    "compare", "data", "datasets", "encoders", "evaluate", "evaluation", "export", "fairness",
+    "sharing", "suggest_groups", "tasks", "transfer",
 ]  # fmt: skip

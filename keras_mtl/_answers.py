@@ -9,12 +9,14 @@ import numpy as np
 
 from keras_mtl.data import Examples, read_csv
 from keras_mtl.data._columns import column
+from keras_mtl.data._opened import opened
 
 
 def read_rows(model: Any, path: Any) -> Examples:
     """The inputs of a model from a .csv, .jsonl or .txt file (one text a line).
 
     Raises:
+        TypeError: If an input is neither numbers nor text.
         ValueError: If the file's kind is unknown, it is empty, or an input is not in it; names file
             and line.
     """
@@ -25,7 +27,8 @@ def read_rows(model: Any, path: Any) -> Examples:
     elif path.suffix == ".jsonl":
         columns = _jsonl(path, wanted)
     elif path.suffix == ".txt":
-        texts = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        with opened(path, "text") as file:
+            texts = [line.rstrip("\n") for line in file if line.strip()]
         split = wanted == ["tokens"]
         columns = {wanted[0]: [text.split() for text in texts] if split else texts}
     else:
@@ -33,7 +36,10 @@ def read_rows(model: Any, path: Any) -> Examples:
     absent = [name for name in wanted if name not in columns]
     if absent:
         raise ValueError(f"{path} has no {absent}; the model takes the inputs {wanted}.")
-    return Examples({name: column(columns[name]) for name in wanted}, {}, allow_nan=True)
+    try:
+        return Examples({name: column(columns[name]) for name in wanted}, {}, allow_nan=True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 def answers(model: Any, rows: Examples, batch_size: int = 64) -> Iterator[dict[str, Any]]:
@@ -71,15 +77,17 @@ def _answer(model: Any, name: str, served: np.ndarray, length: int | None) -> An
 
 def _jsonl(path: pathlib.Path, wanted: list[str]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            for name in wanted:
-                columns[name].append(row[name])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}:{number} is not a JSON object with the keys {wanted}: {error!r}."
-            ) from None
+    with opened(path, "JSON lines") as file:
+        # Not splitlines(): a text may hold a character that it takes for the end of a line.
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                for name in wanted:
+                    columns[name].append(row[name])
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise ValueError(
+                    f"{path}:{number} is not a JSON object with the keys {wanted}: {error!r}."
+                ) from None
     return columns

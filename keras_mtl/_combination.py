@@ -129,8 +129,14 @@ def gramian(balancer: Any, parts: Mapping[int, Sequence[Rows]]) -> Any:
 def held_weights(balancer: Any, whole: Whole) -> Any:
     """The weights of a step at which a balancer that balances now and then does not, `(K,)`."""
     weights = ops.where(whole.present, balancer.held.value, 0.0)
-    balancer.last_weights.assign(weights)
+    note_weights(balancer, weights)
     return weights
+
+
+def note_weights(balancer: Any, weights: Any) -> None:
+    """Tells whoever watches the weights of a step, `(K,)`."""
+    balancer.last_weights.assign(weights)
+    balancer.record.add_weights(weights)
 
 
 def _weigh(balancer: Any, found: Any, whole: Whole) -> Any:
@@ -145,7 +151,12 @@ def _weigh(balancer: Any, found: Any, whole: Whole) -> Any:
         ops.where(sound, found, ops.eye(found.shape[0])), ops.where(sound, losses, 1.0), present
     )
     by_task = ops.sum(ops.reshape(weights, (balancer.parts, -1)), axis=0)
-    balancer.last_weights.assign(by_task)
+    note_weights(balancer, by_task)
+    part, k = balancer.measured, len(balancer.task_names)
+    if part is not None:
+        own = found[part * k : (part + 1) * k, part * k : (part + 1) * k]
+        only = balancer.lengths_only
+        balancer.record.add_gramian(own, present, sound, lengths_only=only)
     if balancer.every > 1:
         balancer.held.assign(ops.where(present, by_task, balancer.held))
     restore(state, unless=sound)

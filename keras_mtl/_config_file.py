@@ -16,10 +16,12 @@ from keras_mtl.config import (
     EarlyStoppingConfig,
     EncoderConfig,
     OutputConfig,
+    ParameterConfig,
     RunConfig,
     TaskConfig,
     TowerConfig,
     TrainingConfig,
+    TuningConfig,
 )
 
 
@@ -31,12 +33,15 @@ def read_config(path: Any) -> RunConfig:
         OSError: If it cannot be read.
     """
     path = pathlib.Path(path)
-    text = path.read_text(encoding="utf-8")
     try:
-        node = yaml.compose(text)
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, yaml.SafeLoader)
+        _check_size(node)
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not YAML of use: it is nested too deeply.") from None
+    except _UNREADABLE as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())[:_LONGEST]}") from None
     if not isinstance(content, dict):
         raise ValueError(
             f"{path} holds no settings; expected the keys {list(RunConfig.model_fields)}."
@@ -48,6 +53,34 @@ def read_config(path: Any) -> RunConfig:
         raise ValueError("\n".join(faults)) from None
     _check_names(path, node, run)
     return run
+
+
+# What PyYAML answers to values that are not of the type that they look like or are said to be.
+_UNREADABLE = (
+    yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+)  # fmt: skip
+# Characters of a message that quotes the file, and parts that a file may have.
+_LONGEST, _PARTS_AT_MOST = 500, 100_000
+
+
+def _check_size(root: Any) -> None:
+    """Raises a `ValueError` for parts beyond all use, as aliases multiply, or that hold themselves."""
+    counts: dict[int, int] = {}
+    inside: set[int] = set()
+
+    def count(node: Any) -> int:
+        if id(node) in inside:
+            raise ValueError(f"an alias in line {node.start_mark.line + 1} holds itself")
+        if id(node) not in counts:
+            inside.add(id(node))
+            held = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = [p for x in held for p in (x if isinstance(x, tuple) else (x,))]
+            counts[id(node)] = 1 + sum(map(count, parts))
+            inside.discard(id(node))
+        return counts[id(node)]
+
+    if root is not None and count(root) > _PARTS_AT_MOST:
+        raise ValueError(f"with its aliases multiplied it has more than {_PARTS_AT_MOST} parts")
 
 
 def _check_names(path: pathlib.Path, node: Any, run: RunConfig) -> None:
@@ -102,7 +135,7 @@ def _told(path: pathlib.Path, node: Any, fault: dict[str, Any]) -> str:
     if fault["type"] == "missing":
         return f"{said}the key is required."
     came = "" if isinstance(fault["input"], (dict, list)) else f" (came {fault['input']!r})"
-    return f"{said}{message}{came}"
+    return f"{said}{message}{came[:_LONGEST]}"
 
 
 # The parts of a run that are of a kind, by its name in the file.
@@ -113,7 +146,8 @@ _KINDS: dict[str, type[BaseModel]] = {
 }
 _PARTS: dict[str, type[BaseModel]] = {
     "training": TrainingConfig, "output": OutputConfig, "early_stopping": EarlyStoppingConfig,
-    "tower": TowerConfig, "TowerConfig": TowerConfig,
+    "tower": TowerConfig, "TowerConfig": TowerConfig, "tuning": TuningConfig,
+    "parameters": ParameterConfig,
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_mtl._closing import closing_last
 from keras_mtl._compile import prepared
 
 
@@ -33,6 +34,8 @@ class EpochClock(keras.callbacks.Callback):
         # Not when training begins, when other callbacks may still thaw layers or restore a run.
         with self.model.distribute_strategy.scope():
             prepared(self.model.optimizer, self.model.trainable_variables)
+        if self.model.balancer is not None:
+            self.model.balancer.record.reset()
         if self.expected is None:
             return
         missed, self.expected = epoch - self.expected, None
@@ -46,15 +49,19 @@ class EpochClock(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.model.balancer is not None:
+            record = self.model.balancer.record
+            record.of_epoch = record.summary()
             self.model.balancer.on_epoch_end()
 
 
-def with_clock(callbacks: Any, clock: EpochClock) -> Any:
-    """The user's callbacks with the clock before them, so that they see the balancer's new state."""
+def before(callbacks: Any, *ours: keras.callbacks.Callback) -> Any:
+    """The user's callbacks with ours before them, so that they see what ours have done."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(clock)
+        for callback in ours:
+            callbacks.append(callback)
+        callbacks.callbacks[:] = closing_last(callbacks.callbacks)
         return callbacks
-    return [clock, *keras.tree.flatten(callbacks or [])]
+    return closing_last([*ours, *keras.tree.flatten(callbacks or [])])
 
 
 def is_dataset(data: Any) -> bool:

@@ -1,12 +1,14 @@
 """What a forward pass finds of each task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_mtl._losses import TaskLoss
+
+NOTHING: Mapping[str, Any] = {}
 
 
 class Seen(NamedTuple):
@@ -18,8 +20,9 @@ class Seen(NamedTuple):
         served: The outputs as they are served.
         losses: The scalar loss of each trained task, before alpha; 0 without a label.
         counts: How many labels each of them is a mean over, in this replica's batch.
-        extra: What layers add to the joint loss (regularisation), or None.
-        joint: The alpha-weighted joint loss with `extra`, `()`.
+        added: What layers add to the joint loss (regularisation).
+        joint: The alpha-weighted joint loss with what is added, `()`.
+        left_out: Which tasks are left out of this step, booleans by name.
     """
 
     labels: Mapping[str, Any]
@@ -27,8 +30,28 @@ class Seen(NamedTuple):
     served: Mapping[str, Any]
     losses: Mapping[str, Any]
     counts: Mapping[str, Any]
-    extra: Any
-    joint: Any
+    added: Sequence[Any]
+    joint: Any = None
+    left_out: Mapping[str, Any] = NOTHING
+
+    @property
+    def extra(self) -> Any:
+        """The sum of what is added, or None."""
+        return ops.sum(self.added) if self.added else None
+
+    def without(self, left_out: Mapping[str, Any], weigh: Callable[["Seen"], Any]) -> "Seen":
+        """As if there were no labels of some tasks.
+
+        Args:
+            left_out: Booleans by task.
+            weigh: The joint loss of what is left.
+        """
+        losses = {name: ops.where(left_out[name], 0.0, loss) for name, loss in self.losses.items()}
+        counts = {
+            name: ops.where(left_out[name], 0.0, count) for name, count in self.counts.items()
+        }
+        rest = self._replace(losses=losses, counts=counts, left_out=left_out)
+        return rest._replace(joint=weigh(rest))
 
 
 def judged(
@@ -38,6 +61,7 @@ def judged(
     served: Mapping[str, Any],
     weights: Mapping[str, Any],
     class_weight: Mapping[str, Any],
+    left_out: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The loss of every trained task and how many labels it is a mean over, in the tasks' order.
 
@@ -54,13 +78,21 @@ def judged(
         if labels.get(name) is None:
             losses[name] = counts[name] = ops.zeros((), "float32")
             continue
-        losses[name], counts[name] = loss(
-            labels[name],
-            scores[name] if loss.reads_scores else served[name],
-            weights.get(name),
-            class_weight.get(name),
-        )
+        read = scores[name] if loss.reads_scores else served[name]
+        if name in left_out:
+            # No gradient passes a value that is not chosen, not even one that is not a number.
+            read = _like(ops.where(left_out[name], ops.zeros_like(read), read), read)
+        found, count = loss(labels[name], read, weights.get(name), class_weight.get(name))
+        if name in left_out:
+            found, count = (ops.where(left_out[name], 0.0, value) for value in (found, count))
+        losses[name], counts[name] = found, count
     return losses, counts
+
+
+def _like(tensor: Any, other: Any) -> Any:
+    """The tensor with the mask of another."""
+    tensor._keras_mask = getattr(other, "_keras_mask", None)
+    return tensor
 
 
 def parts_of(data: Any, count: int) -> list[Any]:

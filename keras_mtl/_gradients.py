@@ -5,7 +5,7 @@ is one forward pass and as many backward passes as it needs (`balanced`): a loss
 the others need the K gradients of what the tasks share, found as what two or more losses reach.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from keras_mtl._combination import (
     combined,
     held_weights,
     kept_state,
+    note_weights,
     restore,
     weights_of,
 )
@@ -88,7 +89,7 @@ def _one_pass(
         stated = balancer.objective(losses, present)
     weights, own_gradients = small.gradient(stated, [losses, [v.value for v in own]])
     weights = ops.zeros_like(losses) if weights is None else ops.where(present, weights, 0.0)
-    balancer.last_weights.assign(weights)
+    note_weights(balancer, weights)
     restore(state, unless=ops.all(ops.isfinite(losses)))
     targets = [*terms.losses, *_given(terms.extra)]
     seeds = [
@@ -292,26 +293,3 @@ def _add(one: Any, other: Any) -> Any:
 
 def _given(value: Any) -> list[Any]:
     return [] if value is None else [value]
-
-
-def apply(
-    optimizer: keras.optimizers.Optimizer,
-    gradients: Sequence[Any],
-    variables: Sequence[keras.Variable],
-    multipliers: Mapping[int, float],
-) -> None:
-    """Takes one optimizer step; variables that are in `multipliers` go only that part of the way.
-
-    Scaling the step rather than the gradient is exact for every optimizer, also for those that are
-    blind to the scale of a gradient, such as Adam.
-
-    Args:
-        multipliers: Learning-rate multiplier by the `id` of a variable; 1 where one is not there.
-    """
-    before = [(v, multipliers[id(v)], ops.copy(v.value)) for v in variables if id(v) in multipliers]
-    # A task that no label of this batch belongs to leaves its own variables where they are.
-    reached = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-    optimizer.apply([g for g, _ in reached], [v for _, v in reached])
-    for variable, multiplier, old in before:
-        step = ops.cast(multiplier, variable.dtype) * (variable.value - old)
-        variable.assign(old + step)

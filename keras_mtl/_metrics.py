@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl._replicas import sum_over_replicas
+
 
 class TaskMetrics(keras.metrics.Metric):
     """Every task's mean loss and metrics, kept in one object under `<task>_<metric>` keys.
@@ -37,10 +39,29 @@ class TaskMetrics(keras.metrics.Metric):
         self.totals = self.add_variable(shape=k, initializer="zeros", name="totals")
         self.counts = self.add_variable(shape=k, initializer="zeros", name="counts")
 
-    def update_losses(self, values: Sequence[Any], counts: Sequence[Any]) -> None:
-        """Adds one batch's K mean losses, each over its own number of labels."""
-        counts = ops.stack(list(counts))
-        self.totals.assign_add(ops.stack(list(values)) * counts)
+    def update(self, seen: Any, task_losses: Mapping[str, Any]) -> None:
+        """Adds what a forward pass has found of the tasks (`_forward.Seen`)."""
+        counts = ops.stack(list(seen.counts.values()))
+        # A replica's loss is its share of the mean over the labels of all.
+        self.update_losses(list(seen.losses.values()), counts, sum_over_replicas(counts))
+        for name, loss in task_losses.items():
+            labels = seen.labels.get(name)
+            if labels is None:
+                continue
+            present = loss.present(labels)
+            if name in seen.left_out:
+                present = ops.logical_and(present, ops.logical_not(seen.left_out[name]))
+            self.update_task(name, labels, seen.served[name], present, seen.weights.get(name))
+
+    def update_losses(self, values: Sequence[Any], counts: Any, divisors: Any) -> None:
+        """Adds one batch's K mean losses.
+
+        Args:
+            values: Each is a sum over labels, divided by its divisor.
+            counts: `(K,)`, how many labels they are.
+            divisors: `(K,)`: the same, unless there are replicas.
+        """
+        self.totals.assign_add(ops.stack(list(values)) * divisors)
         self.counts.assign_add(counts)
 
     def update_task(
@@ -75,7 +96,7 @@ class TaskMetrics(keras.metrics.Metric):
             )
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError("call `update_losses` and `update_task`")
+        raise NotImplementedError("call `update`")
 
     def keys_of_task(self) -> dict[str, list[str]]:
         """What is recorded of each task, without the task's name."""

@@ -2,12 +2,14 @@
 
 import logging
 import math
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_mtl import callbacks, config, data, datasets, encoders, tasks
+from keras_mtl._closing import failures_told
 from keras_mtl.build import build_model
 from keras_mtl.data import Examples
 from keras_mtl.model import MultiTaskModel
@@ -101,8 +103,36 @@ def make_optimizer(run: config.RunConfig, steps: int) -> Any:
     return keras.optimizers.get({"class_name": told.optimizer, "config": options})
 
 
-def fit(run: config.RunConfig, model: MultiTaskModel, train: Examples, valid: Examples) -> Any:
-    """Compiles and trains the model of a run; returns the Keras history."""
+def run_folder(
+    run: config.RunConfig, told: pathlib.Path, parts: Parts, *, anew: bool = False
+) -> callbacks.RunFolder | None:
+    """What keeps a run together, if it has a folder.
+
+    Args:
+        run: The run.
+        told: Its YAML file, of which a copy is kept.
+        parts: Its rows.
+        anew: Whether to begin anew where there is a run already.
+    """
+    if run.output.folder is None:
+        return None
+    return callbacks.RunFolder(
+        run.output.folder,
+        config=told,
+        seed=run.training.seed,
+        data=dict(zip(("train", "valid", "test"), parts, strict=True)),
+        resume=not anew,
+    )
+
+
+def fit(
+    run: config.RunConfig,
+    model: MultiTaskModel,
+    train: Examples,
+    valid: Examples,
+    kept: callbacks.RunFolder | None = None,
+) -> Any:
+    """Compiles and trains the model of a run, and keeps it in its folder; returns the Keras history."""
     told = run.training
     bucket = run.encoder.kind == "text"
     batches = train.dataset(told.batch_size, shuffle=True, seed=told.seed, bucket=bucket)
@@ -112,19 +142,20 @@ def fit(run: config.RunConfig, model: MultiTaskModel, train: Examples, valid: Ex
         balancer=told.balancer,
         jit_compile=told.jit_compile,
     )
-    watching: list[Any] = []
+    watching: list[Any] = [] if kept is None else [kept]
     if told.ema:
         watching.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if run.output.logs:
         watching.append(callbacks.TensorBoard(run.output.logs))
     if told.early_stopping:
         watching.append(callbacks.EarlyStopping(**told.early_stopping.model_dump()))
-    return model.fit(
-        batches,
-        validation_data=valid.dataset(told.batch_size),
-        epochs=told.epochs,
-        callbacks=watching,
-    )
+    with failures_told(watching):
+        return model.fit(
+            batches,
+            validation_data=valid.dataset(told.batch_size),
+            epochs=told.epochs,
+            callbacks=watching,
+        )
 
 
 def _load_csv(told: config.CsvData, run: config.RunConfig) -> Parts:

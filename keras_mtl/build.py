@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 from keras_mtl import alignment as alignments
+from keras_mtl import fairness as fairness_losses
 from keras_mtl import sharing as schemes
-from keras_mtl._names import check_task_names
+from keras_mtl._names import check_task_names, refuse_unknown
 from keras_mtl.encoders import Encoder
 from keras_mtl.model import MultiTaskModel
 from keras_mtl.tasks import Prediction, Task
@@ -20,6 +21,7 @@ def build_model(
     sharing: Any = "hard",
     alignment: Mapping[str, Any] | None = None,
     *,
+    fairness: Mapping[str, Any] | None = None,
     groups: Iterable[Sequence[str]] | None = None,
     inputs: Any = None,
     name: str | None = None,
@@ -34,6 +36,8 @@ def build_model(
         alignment: `{label name: alignment}`, names of `keras_mtl.alignment.names()` or alignment
             objects: labels of that name tell each row's domain, whose features are drawn together in
             training.
+        fairness: `{task: loss}` or `{task: [loss, ...]}`, objects of `keras_mtl.fairness`: in training
+            they draw the task's scores in different groups of rows together.
         groups: Which tasks are trained together, as `keras_mtl.suggest_groups` proposes: each group
             has an encoder, alignments and a sharing scheme of its own, made as the given ones are; an
             encoder that comes with weights begins with them in each group. One group of all tasks by
@@ -46,8 +50,8 @@ def build_model(
 
     Raises:
         TypeError: If the encoder is no layer, or a task is no task.
-        ValueError: If task names clash, inputs are needed or not wanted, features do not fit a task,
-            or a task reads the scores of one that cannot give them.
+        ValueError: If task names clash, inputs are needed or not wanted, features do not fit a task, a
+            task reads the scores of one that cannot give them, or `fairness` does not go with a task.
 
     Example:
 
@@ -70,6 +74,7 @@ def build_model(
     names = check_task_names([task.name for task in tasks], named_inputs)
     for domain in alignment or {}:
         check_task_names([*names, domain], named_inputs)
+    fair = _checked_fairness(fairness, names)
     ordered = in_order(tasks)
     shared: dict[str, Any] = {}
     # What comes with weights, such as a pretrained network, has them in every group.
@@ -86,6 +91,9 @@ def build_model(
     scores: dict[str, Any] = {}
     for task in ordered:
         scores[task.name] = task.raw_scores(shared[task.name], scores)
+    for task in tasks:
+        for loss in fair.get(task.name, []):
+            scores[task.name] = loss.connect(scores[task.name], task)
     outputs = {task.name: Prediction(task)(scores[task.name]) for task in tasks}
     single = next(iter(named_inputs.values())) if len(named_inputs) == 1 else None
     return MultiTaskModel(named_inputs if single is None else single, outputs, name=name)
@@ -130,6 +138,26 @@ def _checked_groups(groups: Any, names: Sequence[str]) -> list[list[str]]:
             f"`groups` is {found}; expected each of the tasks {list(names)} in exactly one group, and "
             "no group empty."
         )
+    return found
+
+
+def _checked_fairness(given: Any, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The fairness losses of each task that has some."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"`fairness` came as {given!r}; expected losses by task, such as "
+            "{'income': keras_mtl.fairness.MMD('sex', groups=2)}."
+        )
+    refuse_unknown("fairness", given, names)
+    found = {}
+    for task, losses in given.items():
+        listed = losses if isinstance(losses, (list, tuple)) else [losses]
+        found[task] = [fairness_losses.get(loss) for loss in listed]
+        for loss in found[task]:
+            # An input may well have the label's name: people do not ask for a label to be served.
+            check_task_names([*names, loss.sensitive])
     return found
 
 

@@ -1,8 +1,8 @@
 """What a run is: data, encoder, tasks, training, output. `_config_file` reads it from YAML."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Part(BaseModel):
@@ -203,12 +203,64 @@ class TrainingConfig(_Part):
 
 
 class OutputConfig(_Part):
-    """The files that a run writes; None writes none."""
+    """The files that a run writes; None writes none.
 
+    With a folder the run is kept together there, model and logs too where they are not told.
+    """
+
+    folder: str | None = None
     model: str = "model.keras"
     logs: str | None = None
     report: str | None = None
     export: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_its_folder(cls, given: Any) -> Any:
+        folder = given.get("folder") if isinstance(given, dict) else None
+        if not isinstance(folder, str):
+            return given
+        return {"model": f"{folder}/model.keras", "logs": f"{folder}/logs", **given}
+
+    def moved_to(self, folder: str) -> "OutputConfig":
+        """The same with another folder, or with one."""
+        told = self.model_dump(exclude_unset=True)
+        if self.folder is not None:
+            usual = OutputConfig(folder=self.folder)
+            told = {k: v for k, v in told.items() if v != getattr(usual, k)}
+        return OutputConfig.model_validate({**told, "folder": folder})
+
+
+class ParameterConfig(_Part):
+    """What one key of the run may be while it is tuned: a range, choices, or shares of a sum."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = Field(None, gt=0)
+    choices: list[Any] | None = Field(None, min_length=1)
+    simplex: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ParameterConfig":
+        ranged = self.low is not None and self.high is not None
+        half = (self.low is None) != (self.high is None)
+        if half or self.simplex + (self.choices is not None) + ranged != 1:
+            raise ValueError(
+                "expected one of {low: 0.1, high: 1}, {choices: [...]} and {simplex: true}"
+            )
+        if not ranged and (self.log or self.step is not None):
+            raise ValueError("`log` and `step` go with `low` and `high` alone")
+        return self
+
+
+class TuningConfig(_Part):
+    """What `keras-mtl tune` tries: parameters by the dotted path of their key in this file."""
+
+    trials: int = Field(20, gt=0)
+    epochs: int | None = Field(None, gt=0)
+    prune: bool = True
+    parameters: dict[str, ParameterConfig] = Field(min_length=1)
 
 
 class RunConfig(_Part):
@@ -220,3 +272,4 @@ class RunConfig(_Part):
     sharing: str = "hard"
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
     output: OutputConfig = OutputConfig()
+    tuning: TuningConfig | None = None

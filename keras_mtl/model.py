@@ -10,14 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl import _gradients, balancing
-from keras_mtl._by_name import by_task, inputs_in, texts_as_tensors
-from keras_mtl._combination import Terms, Whole
+from keras_mtl import balancing
+from keras_mtl._by_name import inputs_in, texts_as_tensors
 from keras_mtl._compile import prepared, resolve, resolve_multipliers
-from keras_mtl._domains import telling
 from keras_mtl._door import checked, split_class_weight, training_labels
-from keras_mtl._epochs import EpochClock, with_clock
-from keras_mtl._forward import Seen, judged, parts_of
+from keras_mtl._epochs import EpochClock, before
+from keras_mtl._forward import Seen
 from keras_mtl._freezing import bring_back, states_of, to_thaw, training, without_states
 from keras_mtl._functional import declare_functional, note_parts
 from keras_mtl._graph import TaskGraph, variables_of
@@ -26,8 +24,10 @@ from keras_mtl._losses import TaskLoss, class_weight_tables, same_tables
 from keras_mtl._metrics import TaskMetrics
 from keras_mtl._names import check_task_names, refuse_unknown
 from keras_mtl._prediction import Prediction
-from keras_mtl._replicas import replicas
+from keras_mtl._replicas import reducible, replicas, sum_over_replicas
 from keras_mtl._seeds import SeedStates, seeds_of
+from keras_mtl._soundness import Soundness, Watch
+from keras_mtl._step import Step
 from keras_mtl.joint import JointLoss, check_loss_weights
 
 
@@ -98,7 +98,6 @@ class MultiTaskModel(keras.Model):
         self.task_losses: dict[str, TaskLoss] = {}
         self._task_metrics: TaskMetrics | None = None
         self._multipliers: Mapping[int, float] = {}
-        self._class_weight: dict[str, np.ndarray] = {}
 
     # What the model is made of.
 
@@ -195,6 +194,7 @@ class MultiTaskModel(keras.Model):
         weighted_metrics: Any = None,
         balancer: Any = None,
         learning_rate_multipliers: Mapping[str, float] | None = None,
+        on_nonfinite: str = "raise",
         **kwargs: Any,
     ) -> None:
         """Configures the model for training, as `keras.Model.compile` does.
@@ -212,6 +212,9 @@ class MultiTaskModel(keras.Model):
             balancer: A name of `keras_mtl.balancing.names()`, a balancer, or None for fixed alphas.
             learning_rate_multipliers: `{"shared": m, task: m, layer: m}`: how much of each optimizer
                 step they take; layers as `keras_mtl.transfer.freeze` is told them, the inner first.
+            on_nonfinite: What to do where a task's loss, or a gradient, is NaN or infinite. No such step
+                is taken. "raise" stops with an error that names task, epoch and step; "skip" leaves the
+                task out of that step and counts it as `<task>_skipped`; "ignore" does as stock Keras.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`, as in
                 Keras.
 
@@ -225,12 +228,14 @@ class MultiTaskModel(keras.Model):
         multipliers = resolve_multipliers(learning_rate_multipliers, self)
         balancer = balancing.get(balancer)
         self._joint.configure(loss_weights, balancer, list(losses), self._graph.shared_variables())
+        soundness = Soundness(list(losses), on_nonfinite)
         super().compile(optimizer=optimizer, **kwargs)
         # As they are: Keras would track dicts and metrics that are assigned to a model.
         for attribute, value in {
             "task_losses": losses,
             "_task_metrics": task_metrics,
             "_multipliers": multipliers,
+            "_step": Step(self, self._graph, self._joint, losses, soundness),
             "_compile_arguments": {
                 "optimizer": optimizer,
                 "loss": loss,
@@ -239,6 +244,7 @@ class MultiTaskModel(keras.Model):
                 "weighted_metrics": weighted_metrics,
                 "balancer": balancer,
                 "learning_rate_multipliers": learning_rate_multipliers,
+                "on_nonfinite": on_nonfinite,
                 **kwargs,
             },
         }.items():
@@ -272,71 +278,14 @@ class MultiTaskModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         variables = prepared(self.optimizer, self.trainable_variables)
-        batches = [data] if self.balancer is None else parts_of(data, self.balancer.parts)
-        batches = [keras.utils.unpack_x_y_sample_weight(batch) for batch in batches]
-        if self.balancer is None:
-
-            def objective() -> tuple[Any, Any]:
-                seen = self._forward(*batches[0], training=True)
-                return self.optimizer.scale_loss(seen.joint), seen
-
-            gradients, seen = _gradients.backward(objective, variables)
-            found = [seen]
-        else:
-            gradients, found = self._balanced(batches, variables)
-        _gradients.apply(self.optimizer, gradients, variables, self._multipliers)
-        if self.balancer is not None and self.balancer.needs_losses_after_step:
-            after = self._terms(batches[0])
-            self.balancer.after_step(*Whole.of([after])[:2])
-        for (x, _, _), seen in zip(batches, found, strict=True):
-            logs = self._record(x, seen)
+        seen, logs = self._step.take(data, variables, self._multipliers), {}
+        for x, found in seen:
+            logs = self._record(x, found)
         return logs
-
-    def _balanced(self, batches: Sequence[Any], variables: Any) -> tuple[Any, Any]:
-        def trunk() -> Any:
-            x, y, _ = batches[0]
-            with telling(by_task("labels", y, self.label_names)):
-                return self._graph.features(inputs_in(self._inputs_struct, x), training=True)
-
-        scale = self.optimizer.scale_loss(ops.ones((), "float32"))
-        objectives = [functools.partial(self._terms, batch) for batch in batches]
-        dense = self._graph.dense_layers()
-        return _gradients.balanced(objectives, trunk, dense, variables, self.balancer, scale)
-
-    def _terms(self, batch: Any, features: Any = None) -> Terms:
-        seen = self._forward(*batch, training=True, features=features)
-        losses = self._joint.weighted(seen.losses, self.optimizer.iterations)
-        return Terms(losses, list(seen.counts.values()), seen.extra, seen)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        return self._record(x, self._forward(x, y, sample_weight, training=False))
-
-    def _forward(
-        self, x: Any, y: Any, sample_weight: Any, *, training: bool, features: Any = None
-    ) -> Seen:
-        labels = by_task("labels", y, self.label_names)
-        weights = by_task("sample_weight", sample_weight, self.task_names)
-        x = inputs_in(self._inputs_struct, x)
-        with telling(labels):
-            scores, served = self._graph.answers(self, x, training=training, features=features)
-        # At once: sums over replicas let other replicas run, whose layers' losses would be found here.
-        added = [self._aggregate_additional_loss(loss) for loss in self.losses]
-        losses, counts = judged(
-            self.task_losses,
-            labels,
-            scores,
-            served,
-            weights,
-            self._class_weight if training else {},
-        )
-        joint = self._joint.total(
-            losses, 0 if self.optimizer is None else self.optimizer.iterations
-        )
-        extra = ops.sum(added) if added else None
-        if added:
-            joint = ops.sum([joint, *added])
-        return Seen(labels, weights, served, losses, counts, extra, joint)
+        return self._record(x, self._step.forward(x, y, sample_weight, training=False))
 
     def predict_step(self, data: Any) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -344,21 +293,21 @@ class MultiTaskModel(keras.Model):
 
     def _record(self, x: Any, seen: Seen) -> dict[str, Any]:
         rows = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
-        # Each replica's loss is its share of the whole.
-        count = replicas()
-        self._loss_tracker.update_state(seen.joint * count if count > 1 else seen.joint, rows)
+        joint = seen.joint
+        if replicas() > 1:
+            # Each replica's loss is its share of the whole, and not all have as many rows.
+            own = ops.cast(rows, "float32")
+            joint = joint * ops.divide_no_nan(sum_over_replicas(own), own)
+        self._loss_tracker.update_state(joint, rows)
         assert self._task_metrics is not None
-        self._task_metrics.update_losses(
-            [loss * count if count > 1 else loss for loss in seen.losses.values()],
-            list(seen.counts.values()),
-        )
-        for name, loss in self.task_losses.items():
-            labels = seen.labels.get(name)
-            if labels is not None:
-                self._task_metrics.update_task(
-                    name, labels, seen.served[name], loss.present(labels), seen.weights.get(name)
-                )
-        return self.get_metrics_result()
+        self._task_metrics.update(seen, self.task_losses)
+        return reducible(self.get_metrics_result())
+
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        # Keras would try a batch, of which workers have none in common; all but this is built already.
+        if self._distribute_strategy is not None and not self.optimizer.built:
+            with self._distribute_strategy.scope():
+                prepared(self.optimizer, self.trainable_variables)
 
     # How it is fitted.
 
@@ -384,13 +333,21 @@ class MultiTaskModel(keras.Model):
             # Data sets and generators are shuffled by themselves; Keras warns of its own default.
             given["shuffle"] = False
         clock = EpochClock(x, given.get("initial_epoch", 0))
-        given["callbacks"] = with_clock(given.get("callbacks"), clock)
+        given["callbacks"] = before(given.get("callbacks"), clock, Watch(self._step.soundness))
         return super().fit(**{**given, "x": texts_as_tensors(x), "y": y, "sample_weight": weights})
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""
         y, kwargs["sample_weight"] = checked(self, x, y, kwargs.get("sample_weight"))
         return super().evaluate(texts_as_tensors(x), y, *args, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One step on one batch, as `keras.Model.train_on_batch`; stops if it is not sound."""
+        self._assert_compile_called("train_on_batch")
+        self._step.soundness.reset_state()
+        logs = super().train_on_batch(*args, **kwargs)
+        self._step.soundness.check()
+        return logs
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """The served output of every task, `{task: array}`, as `keras.Model.predict`."""
@@ -414,7 +371,7 @@ class MultiTaskModel(keras.Model):
 
     def _set_class_weight(self, class_weight: Mapping[str, Mapping[int, float]]) -> None:
         tables = class_weight_tables(class_weight, self.output)
-        if not same_tables(tables, self._class_weight):
+        if not same_tables(tables, self._step.class_weight):
             # The weights are constants of the compiled step.
             self.train_function = None
-        self._class_weight = tables
+        self._step.class_weight = tables

@@ -199,3 +199,13 @@ def test_serve_and_call(tmp_path):
     left_out = {way for way, found in table.items() if found.startswith("left out")}
     assert not left_out & always
     assert all(float(found) <= 1e-5 for way, found in table.items() if way not in left_out)
+
+
+@pytest.mark.slow
+def test_watch(tmp_path):
+    shown = run("watch.py", "--epochs", 2, "--rows", 500, cwd=tmp_path)
+    folder = tmp_path / "runs" / "watch"
+    names = {"run.json", "history.json", "model.keras", "report.html", "report.md", "report.json"}
+    assert names <= {path.name for path in folder.iterdir()}
+    assert list((folder / "logs" / "validation").glob("events*"))
+    assert "open runs/watch/report.html" in shown and figure(shown, "left", "accuracy") >= 0

@@ -44,7 +44,11 @@ def memberships(domains: Any, count: int) -> Any:
 
 
 def mean_over_pairs(
-    distance: Callable[[Any, Any, Any, Any], Any], features: Any, domains: Any, count: int
+    distance: Callable[[Any, Any, Any, Any], Any],
+    features: Any,
+    domains: Any,
+    count: int,
+    strata: Any = None,
 ) -> Any:
     """The mean distance of two domains, `()`, over those pairs of which both have two rows or more.
 
@@ -57,13 +61,18 @@ def mean_over_pairs(
         features: `(B, d)`.
         domains: `(B,)` integers.
         count: How many domains there are.
+        strata: `(S, B)`, 1 where a row is of a stratum: rows are compared within each of them alone.
     """
     first = memberships(domains, count)
+    if strata is not None:
+        first = ops.expand_dims(strata, 1) * first
     if count <= _EVERY_PAIR:
         left, right = np.triu_indices(count, 1)
-        first, second = ops.take(first, left, axis=0), ops.take(first, right, axis=0)
+        first, second = ops.take(first, left, axis=-2), ops.take(first, right, axis=-2)
     else:
-        second = ops.sum(first, axis=0, keepdims=True) - first
+        second = ops.sum(first, axis=-2, keepdims=True) - first
+    if strata is not None:
+        first, second = (ops.reshape(x, (-1, ops.shape(x)[-1])) for x in (first, second))
     compared = ops.logical_and(ops.sum(first, axis=1) >= 2, ops.sum(second, axis=1) >= 2)
     # Not by a vectorized map, whose gradient XLA compiles anew for each batch.
     distances = distance(features, features, first, second)

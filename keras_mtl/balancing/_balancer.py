@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl.balancing._record import Record
+
 
 class Balancer(keras.layers.Layer, abc.ABC):
     """Trades K tasks against each other; its state is saved with the model.
@@ -23,6 +25,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
             `after_step(losses, present)`, at the price of another forward pass.
         task_names: The K tasks, once bound to a model.
         last_weights: The weight of each task at the last step, `(K,)`, for whoever watches.
+        record: What it has seen of the tasks since the epoch began; see `Record.summary`.
     """
 
     needs: str
@@ -34,6 +37,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
     needs_positive_losses = False
     needs_losses_after_step = False
     task_names: list[str]
+    record: Record
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -65,6 +69,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
                 self.held = self.vector("held", "ones")
                 self.steps = self.add_weight((), "zeros", "int64", trainable=False, name="steps")
             self.last_weights = self.vector("last_weights", "ones")
+            self.record = Record(len(self.task_names))
         # Keras loads the state of built layers only.
         self.built = True
 
@@ -72,6 +77,18 @@ class Balancer(keras.layers.Layer, abc.ABC):
     def compared(self) -> Sequence[tuple[int, int]]:
         """The parts of the batch whose gradients are multiplied with each other; all, if not said."""
         return [(p, q) for p in range(self.parts) for q in range(p, self.parts)]
+
+    @property
+    def measured(self) -> int | None:
+        """A part of the batch whose gradients are multiplied with each other, if there is one."""
+        return next((p for p, q in self.compared if p == q), None)
+
+    @property
+    def recorded(self) -> list[str]:
+        """What its record will hold: "weights", "norms" and "cosines", as far as it looks at them."""
+        if self.needs != "gramian" or self.measured is None:
+            return ["weights"] if self.needs != "gradients" else []
+        return ["weights", "norms"] if self.lengths_only else ["weights", "norms", "cosines"]
 
     @property
     def stepped(self) -> Sequence[int]:

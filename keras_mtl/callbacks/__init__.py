@@ -9,6 +9,9 @@ line here.
 """
 
 from keras_mtl.callbacks.early_stopping import EarlyStopping
+from keras_mtl.callbacks.mlflow_run import MLflow
+from keras_mtl.callbacks.run_folder import RunFolder
 from keras_mtl.callbacks.tensorboard import TensorBoard
+from keras_mtl.callbacks.weights_and_biases import WandB
 
-__all__ = ["EarlyStopping", "TensorBoard"]
+__all__ = ["EarlyStopping", "MLflow", "RunFolder", "TensorBoard", "WandB"]

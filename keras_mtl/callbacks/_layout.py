@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_mtl.callbacks._balancing import MOST_PAIRED, pair_tags
 
-def custom_scalars_layout(metrics: Mapping[str, Sequence[str]]) -> Any:
+
+def custom_scalars_layout(
+    metrics: Mapping[str, Sequence[str]],
+    balanced: Sequence[str] = (),
+    seen: Sequence[str] = (),
+) -> Any:
     """A `Summary` that tells TensorBoard which curves belong on one chart.
 
     Args:
         metrics: What is recorded of each task, such as `{"intent": ["loss", "accuracy"]}`.
+        balanced: The tasks that a balancer weighs.
+        seen: What it records of them, of "weights", "norms" and "cosines".
     """
     from tensorboard.plugins.custom_scalar import layout_pb2, summary
 
@@ -29,6 +37,11 @@ def custom_scalars_layout(metrics: Mapping[str, Sequence[str]]) -> Any:
                     for name in ("weighted_loss", "loss_weight")
                     if task in trained
                 ),
+                *(
+                    chart(f"{task}: {name.replace('_', ' ')}", [f"{task}/{name}"])
+                    for name, kind in (("balancer_weight", "weights"), ("gradient_norm", "norms"))
+                    if task in balanced and kind in seen
+                ),
             ],
         )
         for task, names in metrics.items()
@@ -41,10 +54,22 @@ def custom_scalars_layout(metrics: Mapping[str, Sequence[str]]) -> Any:
             chart("weighted losses", [f"{task}/weighted_loss" for task in trained]),
             chart("loss weights", [f"{task}/loss_weight" for task in trained]),
             chart("learning rate", ["learning_rate"]),
+            *_of_gradients(chart, balanced, seen),
         ],
     )
     # The page opens at the top: the tasks first.
     return summary.pb(layout_pb2.Layout(category=[*categories, together]))
+
+
+def _of_gradients(chart: Any, balanced: Sequence[str], seen: Sequence[str]) -> list[Any]:
+    charts = []
+    if "weights" in seen:
+        charts.append(chart("balancer weights", [f"{task}/balancer_weight" for task in balanced]))
+    if "cosines" in seen:
+        charts.append(chart("conflicting steps", ["gradients/conflicting_steps"]))
+    if "cosines" in seen and len(balanced) <= MOST_PAIRED:
+        charts.append(chart("gradient cosines", list(pair_tags(list(balanced)))))
+    return charts
 
 
 def _literal(tag: str) -> str:

@@ -3,6 +3,7 @@
 import keyword
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,10 +12,14 @@ import tensorflow as tf
 from keras import ops
 
 from keras_mtl._relations import relations
+from keras_mtl.callbacks._balancing import balancing_relations, balancing_scalars
 from keras_mtl.callbacks._heat_map import heat_map
+from keras_mtl.callbacks._hparams import check_hparams, write_end, write_hparams
 from keras_mtl.callbacks._layout import custom_scalars_layout
 
 TRAIN, VALIDATION = "train", "validation"
+# The folder of the logs itself, a run in which the hyperparameters stand.
+ITSELF = "."
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -22,23 +27,38 @@ class TensorBoard(keras.callbacks.Callback):
 
     The runs are `train` and `validation`, so that both are on one chart: tags `<task>/loss`,
     `<task>/<metric>`, `loss`; in the training run also `<task>/loss_weight` (alpha),
-    `<task>/weighted_loss` (alpha times the loss) and `learning_rate`, and as images what sharing
-    schemes learn of the tasks: `relations/MMoE gates`, `relations/Covariance task correlation` (see
-    `keras_mtl.evaluation.relations`). The page "Custom scalars" opens on one category a task. See it
-    by `tensorboard --logdir LOG_DIR`.
+    `<task>/weighted_loss` (alpha times the loss) and `learning_rate`.
+
+    Of a balancer, means over the steps of the epoch: `<task>/balancer_weight`; and where it looks at
+    gradients `<task>/gradient_norm`, the cosine of each two tasks' gradients as a curve and as an image
+    (`gradients/...`), and `gradients/conflicting_steps`, the share of steps in which two were at more
+    than a right angle. As images, too, what sharing schemes learn of the tasks:
+    `relations/MMoE gates`, `relations/Covariance task correlation` (see
+    `keras_mtl.evaluation.relations`).
+
+    The page "Custom scalars" opens on one category a task. See it by `tensorboard --logdir LOG_DIR`.
 
     Args:
         log_dir: The folder of the logs; made if it is not there.
         steps: Above 0, losses and metrics of the running epoch are also written every so many
             batches, under `steps/...`.
         graph: Whether to write the model's graph.
+        hparams: What distinguishes this run from others in folders beside it, by name: numbers,
+            strings, booleans. The page "HParams" compares such runs.
 
     Raises:
         ValueError: If `steps` is not a whole number, or negative.
+        TypeError: If a hyperparameter is none of these.
         OSError: When training begins, if the folder cannot be written.
     """
 
-    def __init__(self, log_dir: Any = "logs", steps: int = 0, graph: bool = True):
+    def __init__(
+        self,
+        log_dir: Any = "logs",
+        steps: int = 0,
+        graph: bool = True,
+        hparams: Mapping[str, Any] | None = None,
+    ):
         super().__init__()
         if steps < 0 or steps != int(steps):
             raise ValueError(
@@ -48,6 +68,7 @@ class TensorBoard(keras.callbacks.Callback):
         self.log_dir = pathlib.Path(log_dir)
         self.steps = int(steps)
         self.graph = graph
+        self.hparams = check_hparams(hparams)
         self._writers: dict[str, Any] = {}
         self._tags: dict[str, str] = {}
         self._before = self._last = 0
@@ -62,17 +83,19 @@ class TensorBoard(keras.callbacks.Callback):
         }
         writer = self._writer(TRAIN)
         with writer.as_default():
-            tf.summary.experimental.write_raw_pb(
-                custom_scalars_layout(self.model.recorded).SerializeToString(), step=0
-            )
+            tf.summary.experimental.write_raw_pb(self._layout().SerializeToString(), step=0)
             tf.summary.text("tasks", task_table(self.model), step=0)
             if self.graph:
                 tf.summary.graph(self._graph())
         writer.flush()
+        if self.hparams:
+            with self._writer(ITSELF).as_default():
+                write_hparams(self.hparams, self.model.recorded, VALIDATION)
+            self._writer(ITSELF).flush()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Read here and not when training begins: a backup may be restored in between.
-        self._before = self._last = int(self.model.optimizer.iterations)
+        self._before = self._last = int(ops.convert_to_numpy(self.model.optimizer.iterations))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not self.steps:
@@ -94,6 +117,8 @@ class TensorBoard(keras.callbacks.Callback):
             if f"{task}/loss" in scalars:
                 scalars[f"{task}/weighted_loss"] = alpha * scalars[f"{task}/loss"]
         scalars["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        if self.model.balancer is not None:
+            scalars.update(balancing_scalars(self.model.balancer))
         self._write(TRAIN, scalars, epoch)
         self._write_relations(epoch)
         validated = self._scalars({k.removeprefix("val_"): logs[k] for k in validation})
@@ -101,6 +126,9 @@ class TensorBoard(keras.callbacks.Callback):
             self._write(VALIDATION, validated, epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
+        if self.hparams:
+            with self._writer(ITSELF).as_default():
+                write_end()
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
@@ -130,6 +158,15 @@ class TensorBoard(keras.callbacks.Callback):
         with self._writer(TRAIN).as_default():
             for title, relation in relations(self.model).items():
                 tf.summary.image(f"relations/{title}", heat_map(relation)[None], step=step)
+            if self.model.balancer is not None:
+                for title, relation in balancing_relations(self.model.balancer).items():
+                    tf.summary.image(f"gradients/{title}", heat_map(relation)[None], step=step)
+
+    def _layout(self) -> Any:
+        balancer = self.model.balancer
+        if balancer is None:
+            return custom_scalars_layout(self.model.recorded)
+        return custom_scalars_layout(self.model.recorded, balancer.task_names, balancer.recorded)
 
     def _graph(self) -> Any:
         specs = [

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from keras_mtl.cli import learn, use  # noqa: F401 (each adds its commands)
+from keras_mtl.cli import learn, report, runs, tune, use  # noqa: F401 (each adds its commands)
 from keras_mtl.cli._app import app
 
 __all__ = ["app", "main"]

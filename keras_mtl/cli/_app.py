@@ -23,15 +23,11 @@ def load(path: pathlib.Path) -> Any:
     """The model of a `.keras` file.
 
     Raises:
-        ValueError: If there is no such file.
+        ValueError: If there is no such file, or it cannot be loaded; names the file.
     """
-    import keras
+    from keras_mtl.cli._model_file import load_model
 
-    import keras_mtl  # noqa: F401 (registers the layers that the file names)
-
-    if not path.is_file():
-        raise ValueError(f"There is no model file {str(path)!r}; train one with `keras-mtl train`.")
-    return keras.models.load_model(path)
+    return load_model(path)
 
 
 def say(line: str) -> None:

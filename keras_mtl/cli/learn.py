@@ -1,5 +1,6 @@
 """Commands that train and judge: `demo, train, evaluate, compare`."""
 
+import functools
 import pathlib
 from typing import Annotated, Any
 
@@ -62,8 +63,21 @@ def demo(
 
 
 @app.command()
-def train(config: ConfigFile) -> None:
-    """Trains the model of a YAML file; writes model, logs, report and export as it says."""
+def train(
+    config: ConfigFile,
+    folder: Annotated[
+        pathlib.Path | None,
+        typer.Option("--run", help="A folder that keeps the run together, such as runs/first."),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Begin anew, and remove the run in that folder.")
+    ] = False,
+) -> None:
+    """Trains the model of a YAML file; writes model, logs, report and export as it says.
+
+    With a folder (--run, or output.folder of the file) everything is kept there. If it is killed, the
+    same command goes on with it, to the same end.
+    """
     import keras
 
     import keras_mtl
@@ -71,22 +85,57 @@ def train(config: ConfigFile) -> None:
     from keras_mtl._config_file import read_config
 
     run = read_config(config)
+    if folder is not None:
+        run.output = run.output.moved_to(str(folder))
+    trained = None if anew else _trained(run.output.folder)
     keras.utils.set_random_seed(run.training.seed)
     parts = _run.load_data(run)
-    model = _run.make_model(run, parts[0])
-    _run.fit(run, model, parts[0], parts[1])
+    kept = _run.run_folder(run, config, parts, anew=anew)
+    if trained is None:
+        model = _run.make_model(run, parts[0])
+        _run.fit(run, model, parts[0], parts[1], kept)
+    else:
+        say(f"The model of {run.output.folder} is trained; it is judged now.")
+        model = load(trained)
     report = keras_mtl.evaluate(model, parts[2])
     typer.echo(f"\nTest rows: {len(parts[2])}\n{report}\n")
     path = pathlib.Path(run.output.model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    model.save(path)
+    if kept is None or path != kept.folder / "model.keras":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(path)
     typer.echo(f"Model:      {path}")
     if run.output.report:
         typer.echo(f"Report:     {report.to_json(run.output.report)}")
+    version = None
     if run.output.export:
-        typer.echo(f"SavedModel: {keras_mtl.export.saved_model(model, run.output.export)}")
+        version = keras_mtl.export.saved_model(model, run.output.export)
+        typer.echo(f"SavedModel: {version}")
     if run.output.logs:
         typer.echo(f"Curves:     tensorboard --logdir {run.output.logs}")
+    if kept is not None:
+        kept.add(report=report, export=version)
+        typer.echo(f"Run:        {kept.folder}")
+
+
+def _trained(folder: str | None) -> pathlib.Path | None:
+    """The model of a run that is trained but was not judged any more, or None.
+
+    Raises:
+        ValueError: If the run in the folder is wholly finished.
+    """
+    from keras_mtl._run_files import ABOUT, read_run
+
+    if folder is None or not (pathlib.Path(folder) / ABOUT).is_file():
+        return None
+    run = read_run(folder)
+    if run.status != "finished":
+        return None
+    if run.scores is not None or run.model_file is None:
+        raise ValueError(
+            f"The run in {folder!r} is finished, after {run.about.get('epochs')} epochs; name another "
+            "folder by --run, or begin anew with --anew, which removes that run."
+        )
+    return run.model_file
 
 
 @app.command()
@@ -118,6 +167,9 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Runs of every model.", min=1)] = 3,
     balancer: Annotated[list[str] | None, typer.Option(help="Further joint rows.")] = None,
     output: Annotated[pathlib.Path | None, typer.Option(help="A JSON file to write.")] = None,
+    logs: Annotated[
+        pathlib.Path | None, typer.Option(help="A folder for TensorBoard, which compares the runs.")
+    ] = None,
 ) -> None:
     """Trains a model for each task and joint ones alike; tells what joint training is worth."""
     import keras_mtl
@@ -141,7 +193,22 @@ def compare(
         batch_size=run.training.batch_size,
         seeds=range(seeds),
         progress=say,
+        callbacks=None if logs is None else functools.partial(_watched, logs, rows),
     )
     typer.echo(f"\n{comparison}")
+    if logs:
+        typer.echo(f"Curves: tensorboard --logdir {logs}")
     if output:
         typer.echo(f"Report: {comparison.to_json(output)}")
+
+
+def _watched(
+    logs: pathlib.Path, rows: dict[str, dict[str, Any]], row: str, names: list[str], seed: int
+) -> list[Any]:
+    """TensorBoard's folder of one of the models that are compared."""
+    from keras_mtl import callbacks
+
+    told = {"row": row, "tasks": ", ".join(names), "seed": seed}
+    told["balancer"] = rows.get(row, {}).get("balancer", "none")
+    name = f"{row} {names[0]}" if len(names) == 1 else row
+    return [callbacks.TensorBoard(logs / name / f"seed_{seed}", graph=False, hparams=told)]

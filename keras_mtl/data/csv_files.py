@@ -1,19 +1,21 @@
 """CSV files, with every bad row named by file and line."""
 
 import csv
-import gzip
 import logging
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_mtl.data._opened import opened
 from keras_mtl.data.examples import Examples
 from keras_mtl.data.frames import from_frame
 
 logger = logging.getLogger("keras_mtl")
 
+_LARGEST = float(np.finfo("float32").max)
 _MISSING = ("", "?", "NA", "N/A", "nan", "NaN", "None")
 
 
@@ -39,13 +41,17 @@ def from_csv(
         **reading: `delimiter`, `header` and `missing`, as of `read_csv`.
 
     Raises:
+        TypeError: If labels are not what a task can learn from.
         ValueError: If the file has a bad row, no row, or not the columns that are asked for.
     """
     table = read_csv(path, text=text, on_bad_row=on_bad_row, **reading)
     labels = labels or {}
     taken = {c for v in labels.values() for c in ([v] if isinstance(v, str) else v)}
     chosen = list(inputs) if inputs is not None else [n for n in table if n not in taken]
-    return from_frame(table, chosen, labels, classes=classes)
+    try:
+        return from_frame(table, chosen, labels, classes=classes)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 def read_csv(
@@ -77,9 +83,8 @@ def read_csv(
     bad: list[tuple[int, str]] = []
     rows: list[list[str]] = []
     lines: list[int] = []
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
+        with opened(path, "a CSV file", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             names = list(header) if header else [name.strip() for name in next(reader, [])]
             for fields in reader:
@@ -92,8 +97,14 @@ def read_csv(
                     continue
                 rows.append([field.strip() for field in fields])
                 lines.append(reader.line_num)
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, csv.Error) as error:
+    except csv.Error as error:
         raise ValueError(f"{path} cannot be read as a CSV file: {error}.") from None
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{path} has several columns named {twice!r}; expected each name once: correct the first "
+            "line, or give the names as `header`."
+        )
     columns: dict[str, Any] = {}
     dropped: set[int] = set()
     for i, name in enumerate(names):
@@ -124,9 +135,13 @@ def _typed(values: list[str], text: bool) -> tuple[np.ndarray, list[int]]:
         for row, value in enumerate(values):
             if value:
                 try:
-                    numbers[row] = float(value)
+                    number = float(value)
                 except ValueError:
+                    number = math.inf
+                if abs(number) > _LARGEST:
                     wrong.append(row)
+                else:
+                    numbers[row] = number
         there = sum(1 for value in values if value)
         if there and len(wrong) <= 0.05 * there:
             return numbers, wrong

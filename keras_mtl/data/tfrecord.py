@@ -1,6 +1,7 @@
 """TFRecord files: rows on disk, with their schema beside them."""
 
 import json
+import math
 import os
 import pathlib
 import tempfile
@@ -13,11 +14,13 @@ import tensorflow as tf
 from keras_mtl._labels import MISSING
 from keras_mtl.data._columns import Column
 from keras_mtl.data._columns import Sequences as SequenceColumn
+from keras_mtl.data._records import record_ends
 from keras_mtl.data.examples import Examples
 from keras_mtl.data.pipeline import one_order_a_pass
 
 _SCHEMA = "schema.json"
 _ROLES = ("inputs", "labels", "weights")
+_DTYPES = ("text", "float32", "int32", "int64")
 
 
 def write_tfrecords(examples: Examples, folder: Any, *, shards: int = 1) -> list[pathlib.Path]:
@@ -83,6 +86,9 @@ def read_tfrecords(
     Raises:
         ValueError: If there is no schema or no record, or a record is damaged or does not have the
             schema.
+
+    A file that is damaged later ends the reading with a `tf.errors.InvalidArgumentError` that names
+    it.
     """
     folder = pathlib.Path(folder)
     schema, rows = _read_schema(folder)
@@ -90,16 +96,15 @@ def read_tfrecords(
     if not files:
         raise ValueError(f"{folder} holds no .tfrecord file; write some with write_tfrecords.")
     spec = {key: _parser(told) for key, told in schema.items()}
-    if verify:
-        found = sum(check_tfrecords(file, spec) for file in files)
-        if found != rows:
-            raise ValueError(
-                f"{folder} holds {found} records, but its schema tells of {rows}; a file is missing "
-                "or cut short: write the folder anew."
-            )
+    counts = [check_tfrecords(f, spec) if verify else len(record_ends(f)) for f in files]
+    if sum(counts) != rows:
+        raise ValueError(
+            f"{folder} holds {sum(counts)} records, but its schema tells of {rows}; a file is missing "
+            "or cut short: write the folder anew."
+        )
     # Files are read in turn, one record each, which is the order in which rows were dealt.
-    records = tf.data.Dataset.from_tensor_slices(files).interleave(
-        tf.data.TFRecordDataset, cycle_length=len(files), block_length=1
+    records = tf.data.Dataset.from_tensor_slices((files, np.array(counts, "int64"))).interleave(
+        _whole_file, cycle_length=len(files), block_length=1
     )
     if cache:
         records = records.cache()
@@ -127,6 +132,8 @@ def check_tfrecords(path: Any, spec: Any = None) -> int:
         ValueError: If a record is damaged or does not have the features of `spec`; names file and
             record.
     """
+    # A length that is past the file's end must not reach TensorFlow, which asks for that much memory.
+    record_ends(path)
     records = tf.data.TFRecordDataset(str(path))
     count = 0
     iterator = iter(records)
@@ -146,18 +153,55 @@ def check_tfrecords(path: Any, spec: Any = None) -> int:
         count += 1
 
 
+def _whole_file(file: Any, count: Any) -> tf.data.Dataset:
+    """The records of a file; an error that names it, where one of them cannot be read."""
+
+    def fail(name: Any) -> Any:
+        with tf.control_dependencies([tf.Assert(False, [name, "is damaged: write it anew."])]):
+            return tf.identity(name)
+
+    # The error itself would not say where; what is asked for beyond the last good record does.
+    readable = tf.data.TFRecordDataset(file).ignore_errors()
+    return readable.concatenate(tf.data.Dataset.from_tensors(file).map(fail)).take(count)
+
+
 def _read_schema(folder: pathlib.Path) -> tuple[dict[str, Any], int]:
+    path = folder / _SCHEMA
     try:
-        told = json.loads((folder / _SCHEMA).read_text(encoding="utf-8"))
-        return dict(told["features"]), int(told["rows"])
+        told = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has no {_SCHEMA}; expected a folder that write_tfrecords wrote."
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{folder / _SCHEMA} is damaged ({error}); write the folder anew."
-        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); write the folder anew.") from None
+    size = sum(p.stat().st_size for p in folder.glob("*.tfrecord"))
+    if not isinstance(told, dict) or not _is_count(told.get("rows")):
+        raise ValueError(f"{path} is damaged (no number of rows); write the folder anew.")
+    features = told.get("features")
+    if not isinstance(features, dict) or not features:
+        raise ValueError(f"{path} is damaged (no features); write the folder anew.")
+    for key, feature in features.items():
+        if not _is_feature(key, feature, size):
+            raise ValueError(f"{path} is damaged (feature {key!r}); write the folder anew.")
+    return features, told["rows"]
+
+
+def _is_feature(key: str, told: Any, size: int) -> bool:
+    """Whether a schema's entry is one that could have been written, with records of `size` bytes."""
+    role, _, name = key.partition("/")
+    if role not in _ROLES or not name or not isinstance(told, dict):
+        return False
+    shape = told.get("shape", ())
+    if told.get("dtype") not in _DTYPES or not (shape is None or isinstance(shape, list)):
+        return False
+    sides = shape or []
+    # Every value takes a byte at the least.
+    return all(map(_is_count, sides)) and math.prod(sides) <= size
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _describe(values: Column) -> dict[str, Any]:

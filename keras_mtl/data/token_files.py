@@ -1,11 +1,10 @@
 """Files of tokens: a token and its tags a line, or sentences, tags and labels on matching lines."""
 
-import gzip
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_mtl._labels import encode_classes, encode_tags
+from keras_mtl.data._opened import opened
 from keras_mtl.data.examples import Examples
 
 
@@ -110,10 +109,6 @@ def from_tokens(
 
 
 def _lines(path: Any) -> list[str]:
-    opened = gzip.open if pathlib.Path(path).suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as file:
-            # Not splitlines(): a token may hold a character that it takes for the end of a line.
-            return file.read().removesuffix("\n").split("\n")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as text: {error}.") from None
+    with opened(path, "text") as file:
+        # Not splitlines(): a token may hold a character that it takes for the end of a line.
+        return file.read().removesuffix("\n").split("\n")

@@ -69,16 +69,30 @@ class Application(Network):
     def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def preprocess(self, inputs: Any) -> dict[str, Any]:
         pictures = ops.cast(inputs, "float32")
         if self.size is not None:
             pictures = ops.image.resize(pictures, self.size, data_format="channels_last")
         if self.channels == 1:
             pictures = ops.repeat(pictures, 3, axis=-1)
-        prepared = _preprocessing(self.source)(pictures, data_format="channels_last")
-        return self.backbone(prepared, training=training)
+        scale = _preprocessing(self.source)
+        return {self.input_name: scale(pictures, data_format="channels_last")}
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        return self.backbone(inputs[self.input_name], training=training)
+
+    def describe_preprocessing(self) -> dict[str, dict[str, Any]]:
+        scale = _preprocessing(self.source)
+        size = "" if self.size is None else "resized to `size` without antialiasing (bilinear), "
+        return {
+            self.input_name: {
+                "what": f"pixels from 0 to 255, {size}in three channels, through `scale`",
+                "size": self.size,
+                "scale": f"{scale.__module__}.{scale.__name__}".replace("keras.src.", "keras."),
+            }
+        }
+
+    def features_spec(self, inputs: Any) -> Any:
         shape = (inputs.shape[0], *self.backbone.output.shape[1:])
         return keras.KerasTensor(shape, self.backbone.output.dtype)
 

@@ -11,7 +11,7 @@ _WIDTHS = (2, 3, 4)
 
 
 class Characters(keras.layers.Layer):
-    """Convolutions over the characters of each word: `(B, T)` strings to `(B, T, width)`.
+    """Convolutions over the characters of each word: `(B, T, 20)` ids to `(B, T, width)`.
 
     Kim, Jernite, Sontag and Rush, "Character-Aware Neural Language Models", AAAI 2016.
 
@@ -46,9 +46,25 @@ class Characters(keras.layers.Layer):
             window.build((None, _LONGEST, self.embed.output_dim))
         self.built = True
 
+    def ids(self, words: Any) -> Any:
+        """The ids of the first 20 characters of each word: `(B, T)` strings to `(B, T, 20)`."""
+        shape = ops.shape(words)
+        ids = ops.cast(self.split(ops.reshape(words, (-1,))), "int32")
+        return ops.reshape(ids, (shape[0], shape[1], _LONGEST))
+
+    def describe_ids(self) -> dict[str, Any]:
+        """How `ids` are made, as `PreprocessingEncoder.describe_preprocessing` tells it."""
+        known = self.split.get_vocabulary()
+        return {
+            "what": f"for each word the places in `vocabulary` of its first {_LONGEST} characters, 1 "
+            "for any other, then 0",
+            "ids_below": len(known),
+            "length": _LONGEST,
+            "vocabulary": known,
+        }
+
     def call(self, inputs: Any) -> Any:
         shape = ops.shape(inputs)
-        ids = self.split(ops.reshape(inputs, (-1,)))
-        embedded = self.embed(ids)
+        embedded = self.embed(ops.reshape(inputs, (-1, _LONGEST)))
         found = [ops.max(ops.relu(window(embedded)), axis=1) for window in self.windows]
         return ops.reshape(ops.concatenate(found, axis=-1), (shape[0], shape[1], self.width))

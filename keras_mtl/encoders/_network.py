@@ -9,13 +9,14 @@ import keras
 class Network(keras.layers.Layer, abc.ABC):
     """Raw data to features; a layer that can be made again from its config without a download.
 
-    It is called with one tensor and `training`, and gives features, or features and their mask.
+    It is in two halves, as a `PreprocessingEncoder` is: `preprocess` takes one tensor, and the layer
+    is called with what that gave and `training`; it gives features, or features and their mask.
 
     Args:
         source: The name by which the network is known.
 
     Attributes:
-        input_name: What the key of its input is unless a user says otherwise.
+        input_name: The key of its input, unless a user says otherwise.
         masked: Whether it gives `(features, mask)`.
     """
 
@@ -29,6 +30,18 @@ class Network(keras.layers.Layer, abc.ABC):
     @abc.abstractmethod
     def make_input(self, name: str) -> Any:
         """A new `keras.Input` of that name."""
+
+    @abc.abstractmethod
+    def preprocess(self, inputs: Any) -> dict[str, Any]:
+        """Tensors by name; what takes the place of the raw data has the name `input_name`."""
+
+    @abc.abstractmethod
+    def describe_preprocessing(self) -> dict[str, dict[str, Any]]:
+        """How that is made, as `PreprocessingEncoder.describe_preprocessing` tells it."""
+
+    @abc.abstractmethod
+    def features_spec(self, inputs: Any) -> Any:
+        """Shapes and dtypes of what the network gives for raw data of this shape."""
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "source": self.source}

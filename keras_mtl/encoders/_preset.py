@@ -103,7 +103,7 @@ class Preset(Network):
     def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def preprocess(self, inputs: Any) -> dict[str, Any]:
         words = inputs if self.words else ops.expand_dims(inputs, -1)
         shape = ops.shape(words)
         ids, lengths = self._pieces(ops.reshape(words, (-1,)))
@@ -111,19 +111,55 @@ class Preset(Network):
         row = packed(
             ops.reshape(ids, (*shape, ops.shape(ids)[-1])),
             ops.where(given, ops.reshape(lengths, shape), 0),
-            start=getattr(self.tokenizer, "start_token_id", None),
-            end=getattr(self.tokenizer, "end_token_id", None),
+            start=self._special("start"),
+            end=self._special("end"),
             pad=self.tokenizer.pad_token_id,
             longest=self.size,
         )
-        tensors = {
-            "token_ids": row.ids,
-            "padding_mask": ops.cast(row.mask, "int32"),
-            "segment_ids": ops.zeros_like(row.ids),
-        }
+        prepared = {"token_ids": row.ids, "padding_mask": ops.cast(row.mask, "int32")}
+        if self.words:
+            prepared |= {"first_pieces": row.firsts, "word_mask": ops.cast(given, "int32")}
+        return prepared
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        # Of one text, all pieces are of segment 0.
+        tensors = {**inputs, "segment_ids": ops.zeros_like(inputs["token_ids"])}
         read = {name: tensors[name] for name in self.backbone.input}
         features = _sequence(self.backbone(read, training=training))
-        return (of_words(features, row.firsts), given) if self.words else (features, row.mask)
+        if not self.words:
+            return features, ops.not_equal(inputs["padding_mask"], 0)
+        found = of_words(features, inputs["first_pieces"])
+        return found, ops.not_equal(inputs["word_mask"], 0)
+
+    def describe_preprocessing(self) -> dict[str, dict[str, Any]]:
+        pad = self.tokenizer.pad_token_id
+        ends = [self._special("start"), self._special("end")]
+        of = "of each word, one after the other" if self.words else "of the text"
+        if self.spaced:
+            of += ", with a space before each"
+        described: dict[str, dict[str, Any]] = {
+            "token_ids": {
+                "what": f"ids of the pieces {of}, between `start_and_end`, cut to `longest` places in "
+                f"all; {pad} for padding",
+                "ids_below": self.tokenizer.vocabulary_size(),
+                "longest": self.size,
+                "start_and_end": ends,
+                "padding": pad,
+                "tokenizer": _with_knowledge(self.tokenizer),
+            },
+            "padding_mask": {"what": "1 for each place of `token_ids`, 0 for padding"},
+        }
+        if self.words:
+            described["first_pieces"] = {
+                "what": "for each word where in `token_ids` its first piece stands, -1 where it has none"
+            }
+            described["word_mask"] = {"what": "1 for each word, 0 for padding"}
+        return described
+
+    def _special(self, which: str) -> int | None:
+        """The id that a row starts or ends with, if the tokenizer knows one."""
+        found: int | None = getattr(self.tokenizer, f"{which}_token_id", None)
+        return found
 
     def _pieces(self, texts: Any) -> tuple[Any, Any]:
         """`(N,)` strings to `(N, P)` ids and `(N,)` numbers of them."""
@@ -137,7 +173,7 @@ class Preset(Network):
             return ops.convert_to_tensor(ids), ops.convert_to_tensor(lengths)
         return found.to_tensor(), found.row_lengths()
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+    def features_spec(self, inputs: Any) -> Any:
         shape = (inputs.shape[0], inputs.shape[1] if self.words else None)
         features = _sequence(self.backbone.output)
         return (

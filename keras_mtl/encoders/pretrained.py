@@ -5,14 +5,14 @@ from typing import Any
 import keras
 
 from keras_mtl.encoders._application import Application, applications
-from keras_mtl.encoders._encoder import Encoder
+from keras_mtl.encoders._encoder import PreprocessingEncoder
 from keras_mtl.encoders._network import Network
 from keras_mtl.encoders._padding import WithMask
 from keras_mtl.encoders._preset import Preset
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Pretrained(Encoder):
+class Pretrained(PreprocessingEncoder):
     """A network that was trained elsewhere, of keras.applications or of KerasHub, on raw data.
 
     Named by a class of `keras.applications`, such as "MobileNetV3Small", it reads pictures of
@@ -69,6 +69,7 @@ class Pretrained(Encoder):
             self.network = _loaded(str(source), weights, size, words, channels, self.dtype_policy)
         self.source = self.network.source
         self.input_name = input_name or self.network.input_name
+        self.network.input_name = self.input_name
         if not self.trainable:
             # Of its own: batch normalisation looks at the layer's own flag.
             self.network.trainable = False
@@ -83,11 +84,17 @@ class Pretrained(Encoder):
     def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.network(inputs, training=training if self.trainable else False)
+    def preprocess(self, inputs: Any) -> dict[str, Any]:
+        return self.network.preprocess(inputs)
+
+    def encode(self, prepared: dict[str, Any], training: bool | None = None) -> Any:
+        return self.network(prepared, training=training if self.trainable else False)
+
+    def describe_preprocessing(self) -> dict[str, dict[str, Any]]:
+        return self.network.describe_preprocessing()
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.network.compute_output_spec(inputs)
+        return self.network.features_spec(inputs)
 
     def get_config(self) -> dict[str, Any]:
         return {

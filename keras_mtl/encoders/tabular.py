@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.encoders._encoder import Encoder, positive, rate
+from keras_mtl.encoders._encoder import PreprocessingEncoder, positive, rate
 
 
 class Numeric:
@@ -53,7 +53,7 @@ class Categorical:
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Tabular(Encoder):
+class Tabular(PreprocessingEncoder):
     """Named columns, numbers and categories mixed: each `(B,)`, together to `(B, d)`.
 
     Numbers are normalised; where one is NaN, the mean takes its place and a flag says so.
@@ -162,15 +162,28 @@ class Tabular(Encoder):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def preprocess(self, inputs: Any) -> dict[str, Any]:
+        prepared: dict[str, Any] = {}
+        if self.numeric:
+            mean, deviation = self._statistics()
+            raw = ops.stack([ops.cast(inputs[name], "float32") for name in self.numeric], axis=-1)
+            # Where one is NaN, it stays NaN.
+            scaled = ops.unstack((raw - mean) / deviation, len(self.numeric), axis=-1)
+            prepared.update(zip(self.numeric, scaled, strict=True))
+        for name, lookup in zip(self.categorical, self.lookups, strict=True):
+            prepared[name] = lookup(inputs[name])
+        return {name: prepared[name] for name in self.columns}
+
+    def encode(self, prepared: dict[str, Any], training: bool | None = None) -> Any:
         parts: list[Any] = []
         if self.numeric:
-            parts.extend(self._numbers(inputs))
+            scaled = ops.stack([prepared[name] for name in self.numeric], axis=-1)
+            missing = ops.isnan(scaled)
+            # The mean, which is brought to 0.
+            parts += [ops.where(missing, 0.0, scaled), ops.cast(missing, "float32")]
         if self.table is not None:
-            ids = [
-                lookup(inputs[n]) for n, lookup in zip(self.categorical, self.lookups, strict=True)
-            ]
-            embedded = self.table(ops.stack(ids, axis=-1) + self.offsets)
+            ids = ops.stack([prepared[name] for name in self.categorical], axis=-1)
+            embedded = self.table(ids + self.offsets)
             parts.append(ops.reshape(embedded, (-1, self.embedding * len(self.categorical))))
         features = ops.concatenate([ops.cast(p, self.compute_dtype) for p in parts], axis=-1)
         for layer in self.hidden:
@@ -179,14 +192,28 @@ class Tabular(Encoder):
                 features = self.drop(features, training=training)
         return features
 
-    def _numbers(self, inputs: Any) -> tuple[Any, Any]:
+    def describe_preprocessing(self) -> dict[str, dict[str, Any]]:
+        described: dict[str, dict[str, Any]] = {}
+        for name, mean, deviation in zip(self.numeric, *self._statistics(), strict=True):
+            described[name] = {
+                "what": "(number - `mean`) / `deviation`, NaN where it is not known",
+                "mean": float(mean),
+                "deviation": float(deviation),
+            }
+        for name, lookup in zip(self.categorical, self.lookups, strict=True):
+            known = lookup.get_vocabulary(include_special_tokens=False)
+            described[name] = {
+                "what": "1 + the value's place in `vocabulary`, 0 for any other",
+                "ids_below": len(known) + 1,
+                "vocabulary": [value if isinstance(value, str) else int(value) for value in known],
+            }
+        return {name: described[name] for name in self.columns}
+
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means and deviations of the numeric columns."""
         stats = [c for c in self.columns.values() if isinstance(c, Numeric)]
-        mean = np.array([s.mean for s in stats], "float32")
         deviation = np.sqrt(np.array([s.variance if s.variance > 0 else 1.0 for s in stats]))
-        raw = ops.stack([ops.cast(inputs[name], "float32") for name in self.numeric], axis=-1)
-        missing = ops.isnan(raw)
-        scaled = (ops.where(missing, mean, raw) - mean) / deviation.astype("float32")
-        return scaled, ops.cast(missing, "float32")
+        return np.array([s.mean for s in stats], "float32"), deviation.astype("float32")
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         width = 2 * len(self.numeric) + self.embedding * len(self.categorical)

@@ -8,12 +8,15 @@ from keras import ops
 
 from keras_mtl.encoders import _context
 from keras_mtl.encoders._characters import Characters
-from keras_mtl.encoders._encoder import Encoder, positive, rate
+from keras_mtl.encoders._encoder import PreprocessingEncoder, positive, rate
 from keras_mtl.encoders._padding import WithMask
+
+# What a `TextVectorization` does to a text before it looks words up.
+_SPLITTING = ("standardize", "split", "ngrams", "output_sequence_length")
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class Text(Encoder):
+class Text(PreprocessingEncoder):
     """Embeds words and reads them in context: `(B, T)` strings to features `(B, T, d)` and a mask.
 
     With a list as `vocabulary` the input is `tokens`, one string a word and "" as padding, so that
@@ -85,13 +88,19 @@ class Text(Encoder):
         self.words.build((None, None))
         width = self.embedding
         if self.spelling is not None:
-            self.spelling.build((None, None))
+            self.spelling.build((None, None, None))
             width += self.spelling.width
         self.context.build((None, None, width))
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        ids = ops.cast(self.lookup(inputs), "int32")
+    def preprocess(self, inputs: Any) -> dict[str, Any]:
+        prepared = {self.input_name: ops.cast(self.lookup(inputs), "int32")}
+        if self.spelling is not None:
+            prepared["characters"] = self.spelling.ids(inputs)
+        return prepared
+
+    def encode(self, prepared: dict[str, Any], training: bool | None = None) -> Any:
+        ids = prepared[self.input_name]
         mask = ops.not_equal(ids, 0)
         if training and self.word_dropout:
             drawn = keras.random.uniform(ops.shape(ids), seed=self.seeds)
@@ -99,10 +108,23 @@ class Text(Encoder):
             ids = ops.where(unknown, ops.ones_like(ids), ids)
         features = self.words(ids)
         if self.spelling is not None:
-            features = ops.concatenate([features, self.spelling(inputs)], axis=-1)
+            features = ops.concatenate([features, self.spelling(prepared["characters"])], axis=-1)
         features = self.drop(features, training=training)
         features = self.context(features, mask=mask, training=training)
         return self.drop(features, training=training), mask
+
+    def describe_preprocessing(self) -> dict[str, dict[str, Any]]:
+        known = self.lookup.get_vocabulary()
+        of = "each word's place in `vocabulary`, 1 for any other word, 0 for padding"
+        told: dict[str, Any] = {"what": of, "ids_below": len(known), "vocabulary": known}
+        if self.raw:
+            config = keras.saving.serialize_keras_object(self.lookup)["config"]
+            told["what"] = f"the text in words, as `text_vectorization` tells it, and {of}"
+            told["text_vectorization"] = {key: config[key] for key in _SPLITTING}
+        described = {self.input_name: told}
+        if self.spelling is not None:
+            described["characters"] = self.spelling.describe_ids()
+        return described
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         shape = (inputs.shape[0], None if self.raw else inputs.shape[1])

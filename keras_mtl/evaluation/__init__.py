@@ -12,13 +12,15 @@ from keras_mtl.evaluation.before_and_after import BeforeAndAfter, before_and_aft
 from keras_mtl.evaluation.branching import branch_tasks, suggest_branches
 from keras_mtl.evaluation.compare import Comparison, compare
 from keras_mtl.evaluation.delta_m import delta_m
+from keras_mtl.evaluation.explanation import Explanation, explain
+from keras_mtl.evaluation.fairness import ByGroup
 from keras_mtl.evaluation.grouping import Groups, group_tasks, suggest_groups
 from keras_mtl.evaluation.report import Report, evaluate
 from keras_mtl.evaluation.similarity import cka, hsic, rsa, similarities
 
 __all__ = [
-    "Affinity", "BeforeAndAfter", "Branches", "Comparison", "Groups", "Relation", "Report",
-    "before_and_after", "branch_tasks", "cka", "compare", "delta_m", "evaluate", "gradient_cosines",
-    "group_tasks", "hsic", "relations", "rsa", "similarities", "suggest_branches", "suggest_groups",
-    "task_affinity",
+    "Affinity", "BeforeAndAfter", "Branches", "ByGroup", "Comparison", "Explanation", "Groups", "Relation",
+    "Report", "before_and_after", "branch_tasks", "cka", "compare", "delta_m", "evaluate", "explain",
+    "gradient_cosines", "group_tasks", "hsic", "relations", "rsa", "similarities",
+    "suggest_branches", "suggest_groups", "task_affinity",
 ]  # fmt: skip

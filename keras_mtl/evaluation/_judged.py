@@ -10,10 +10,14 @@ from keras_mtl.data import Examples
 from keras_mtl.evaluation._by_input import by_input
 
 
+def rows_of(model: Any, data: Any, y: Any = None) -> Any:
+    """What `evaluate` is given, as `Examples` where rows come with `y`."""
+    return data if y is None else Examples(by_input(model, data), y)
+
+
 def batches_of(model: Any, data: Any, y: Any = None, batch_size: int = 64) -> Any:
     """What `evaluate` is given, as batches of `(inputs, {task: labels})`."""
-    if y is not None:
-        data = Examples(by_input(model, data), y)
+    data = rows_of(model, data, y)
     return data.dataset(batch_size) if isinstance(data, Examples) else data
 
 

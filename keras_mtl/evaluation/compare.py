@@ -145,6 +145,7 @@ def compare(
     batch_size: int = 64,
     seeds: Sequence[int] = (0, 1, 2),
     progress: Callable[[str], None] | None = None,
+    callbacks: Callable[[str, list[str], int], Sequence[keras.callbacks.Callback]] | None = None,
 ) -> Comparison:
     """Trains single-task and joint models alike and tells what joint training was worth.
 
@@ -164,6 +165,7 @@ def compare(
         batch_size: Rows a batch, of `Examples`.
         seeds: One run each; three or more tell chance from gain.
         progress: Called with a line for every model trained.
+        callbacks: Called with row, task names and seed of every model; what `fit` is given besides.
 
     Returns:
         A table of mean and spread over seeds, Delta_m, and a verdict.
@@ -189,18 +191,18 @@ def compare(
         model = build(names)
         made = optimizer() if callable(optimizer) else keras.optimizers.get(optimizer)
         model.compile(made, **arguments)
-        callbacks = []
+        watching = [] if callbacks is None else list(callbacks(row, names, seed))
         if valid is not None:
             keep = keras.callbacks.EarlyStopping(
                 "val_loss", mode="min", patience=epochs, restore_best_weights=True
             )
-            callbacks = [keep]
+            watching.append(keep)
         begun = time.perf_counter()
         model.fit(
             _batches(train, names, batch_size, seed),
             validation_data=None if valid is None else _batches(valid, names, batch_size, None),
             epochs=epochs,
-            callbacks=callbacks,
+            callbacks=watching,
             verbose=0,
         )
         spent = time.perf_counter() - begun

@@ -11,8 +11,10 @@ import numpy as np
 
 from keras_mtl._relations import Relation, relations
 from keras_mtl.evaluation._heat_map import write_heat_map
-from keras_mtl.evaluation._judged import answers_to, batches_of, present
+from keras_mtl.evaluation._judged import answers_to, batches_of, present, rows_of
+from keras_mtl.evaluation._sensitive import sensitive_groups
 from keras_mtl.evaluation._table import text_table
+from keras_mtl.evaluation.fairness import ByGroup, by_group
 
 FRAME = "frame_accuracy"
 
@@ -28,6 +30,8 @@ class Report:
             of every task is right (as slot filling counts it), where rows have several such tasks.
         relations: What the sharing scheme has learnt of the tasks, by title; see
             `keras_mtl.evaluation.relations`.
+        fairness: `{task: {attribute: ByGroup}}`, how the task fares in each group, where `evaluate` was
+            told the groups; see `keras_mtl.evaluation.ByGroup`.
     """
 
     def __init__(
@@ -37,12 +41,14 @@ class Report:
         unseen: Mapping[str, int] | None = None,
         joint: Mapping[str, float] | None = None,
         relations: Mapping[str, Relation] | None = None,
+        fairness: Mapping[str, Mapping[str, ByGroup]] | None = None,
     ):
         self.scores = {task: dict(found) for task, found in scores.items()}
         self.counts = dict(counts or {})
         self.unseen = {task: n for task, n in (unseen or {}).items() if n}
         self.joint = dict(joint or {})
         self.relations = dict(relations or {})
+        self.fairness = {task: dict(found) for task, found in (fairness or {}).items()}
 
     def __getitem__(self, task: str) -> dict[str, float]:
         return self.scores[task]
@@ -54,6 +60,7 @@ class Report:
             lines.append(
                 f"Labels of classes that the task does not know, counted as errors: {told}"
             )
+        lines += [f"\n{found}" for found in self._by_group()]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +71,10 @@ class Report:
             "unseen": self.unseen,
             "joint": {m: _plain(v) for m, v in self.joint.items()},
             "relations": {title: found.to_dict() for title, found in self.relations.items()},
+            "fairness": {
+                task: {attribute: one.to_dict() for attribute, one in found.items()}
+                for task, found in self.fairness.items()
+            },
         }
 
     def to_json(self, path: Any) -> pathlib.Path:
@@ -75,7 +86,7 @@ class Report:
         return write_json(self.to_dict(), path)
 
     def to_markdown(self) -> str:
-        """The table in Markdown, and one of each relation."""
+        """The table in Markdown, one of each relation, and one of each task by group."""
         head = "| task | labels | metric | value |\n| --- | ---: | --- | ---: |"
         lines = [head, *map(_markdown_row, self._rows())]
         for title, found in self.relations.items():
@@ -85,6 +96,8 @@ class Report:
                 _markdown_row([name, *(f"{v:.2f}" for v in row)])
                 for name, row in zip(found.rows, found.values, strict=True)
             ]
+        for by in self._by_group():
+            lines += ["", by.to_markdown()]
         return "\n".join(lines) + "\n"
 
     def draw(self, folder: Any) -> list[pathlib.Path]:
@@ -100,6 +113,9 @@ class Report:
             for title, found in self.relations.items()
         ]
 
+    def _by_group(self) -> list[ByGroup]:
+        return [by for found in self.fairness.values() for by in found.values()]
+
     def _rows(self) -> list[list[str]]:
         rows = []
         for task, found in self.scores.items():
@@ -111,7 +127,9 @@ class Report:
         return rows
 
 
-def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> Report:
+def evaluate(
+    model: Any, data: Any, y: Any = None, *, batch_size: int = 64, sensitive: Any = None
+) -> Report:
     """Judges a model on labelled data by scikit-learn's metrics, missing labels left out.
 
     Outputs that have a task are judged by the task's `score`; the others by the Keras metrics that
@@ -122,12 +140,19 @@ def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> R
         data: `keras_mtl.data.Examples`, batches of `(inputs, labels)`, or inputs alone with `y`.
         y: Labels by task name, where `data` is inputs.
         batch_size: Rows a batch, of what does not come in batches.
+        sensitive: Which groups to judge apart: `{"sex": values}`, strings or whole numbers `(n,)` in the
+            order of the rows, which are `Examples` or arrays (a value that is "", NaN, None or -1 is not
+            known, and its row left out and counted); or names of inputs or labels of the data. Needs the
+            extra `fairness`.
 
     Returns:
         A report that prints, and saves as JSON or Markdown.
 
     Raises:
-        ValueError: If the data hold no label of any task of the model.
+        ImportError: If `sensitive` is given and fairlearn is not installed.
+        TypeError: If `sensitive` is given and rows come in batches, whose order is not known.
+        ValueError: If the data hold no label of any task of the model, or `sensitive` does not go with
+            the rows.
 
     Example:
 
@@ -141,7 +166,9 @@ def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> R
     >>> report.counts
     {'left': 64, 'right': 64}
     """
-    batches = batches_of(model, data, y, batch_size)
+    data = rows_of(model, data, y)
+    groups = {} if sensitive is None else sensitive_groups(data, sensitive)
+    batches = batches_of(model, data, batch_size=batch_size)
     truth, served = answers_to(model, batches)
     scores: dict[str, dict[str, float]] = {}
     counts, unseen = {}, {}
@@ -162,7 +189,13 @@ def evaluate(model: Any, data: Any, y: Any = None, *, batch_size: int = 64) -> R
             "name."
         )
     ordered = {name: scores[name] for name in model.task_names if name in scores}
-    return Report(ordered, counts, unseen, _joint(model, truth, served), relations(model))
+    fairness = {
+        name: _fairness(model.tasks[name], truth[name], served[name], groups)
+        for name in ordered
+        if name in truth and groups
+    }
+    joint = _joint(model, truth, served)
+    return Report(ordered, counts, unseen, joint, relations(model), fairness)
 
 
 def write_json(content: Any, path: Any) -> pathlib.Path:
@@ -176,6 +209,14 @@ def write_json(content: Any, path: Any) -> pathlib.Path:
     finally:
         waiting.unlink(missing_ok=True)
     return path
+
+
+def _fairness(
+    task: Any, labels: np.ndarray, answers: np.ndarray, groups: Mapping[str, np.ndarray]
+) -> dict[str, ByGroup]:
+    """The task's metrics by group of each attribute that labelled rows have a group of."""
+    found = {name: by_group(task, labels, answers, name, of) for name, of in groups.items()}
+    return {name: by for name, by in found.items() if by is not None}
 
 
 def _joint(

@@ -14,7 +14,7 @@ from keras_mtl._extra import extra_module
 from keras_mtl.export import _examples, _images
 from keras_mtl.export._rows import checked_rows, made_up
 from keras_mtl.export._signature_defs import Offered, offered
-from keras_mtl.export._signatures import DEFAULT, EXAMPLES, IMAGES
+from keras_mtl.export._signatures import DEFAULT, EXAMPLES, IMAGES, PREPROCESSED
 from keras_mtl.export._warm_up import read_warm_up
 from keras_mtl.export._written import write_text
 
@@ -184,7 +184,9 @@ def _request(
         return {_examples.INPUT: _examples.serialized(rows, specs)}
     request = {}
     for name, spec in wanted.items():
-        if name in specs and specs[name] == spec:
+        # What preprocessing makes of numbers a SavedModel does not tell, also where they stay numbers.
+        raw = signature != PREPROCESSED or spec.dtype == tf.string
+        if raw and specs.get(name) == spec:
             request[name] = rows[name]
         elif signature == IMAGES and name in specs:
             # What its numbers mean is not told by a SavedModel: a black one.

@@ -3,14 +3,18 @@
 import datetime
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_mtl._version import __version__
+from keras_mtl.export import _preprocessing_file
+from keras_mtl.export._input_names import input_names
+from keras_mtl.export._preprocessed import Preprocessing
 from keras_mtl.export._signature_defs import offered
+from keras_mtl.export._signatures import PREPROCESSED
 
 _FILE = "MODEL_CARD.md"
 _MOST_CLASSES = 12
@@ -19,7 +23,9 @@ _MOST_CLASSES = 12
 def write_model_card(
     folder: pathlib.Path, name: str, model: Any, labels: Mapping[str, Any], report: Any = None
 ) -> None:
-    """Writes the card of a version that is otherwise complete; TF Serving passes over it.
+    """Writes the card of a version that is otherwise complete, and the file that the card names.
+
+    TF Serving passes over both.
 
     Args:
         folder: The version.
@@ -29,9 +35,13 @@ def write_model_card(
         report: An object with `to_markdown`, such as `keras_mtl.evaluate` gives, or None.
     """
     now = datetime.datetime.now(datetime.timezone.utc)
+    signatures = offered(folder)
+    described = {}
+    if PREPROCESSED in signatures:
+        described = Preprocessing(model, input_names(model)).described
+        _preprocessing_file.write(folder, described)
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     parts = [f"# {name}", "", "## Tasks", "", *_tasks(labels), "", "## Inputs", ""]
-    signatures = offered(folder)
     default = signatures["serving_default"]
     inputs = [(key, spec.dtype.name, _shape(spec)) for key, spec in default.inputs.items()]
     parts += _table(("input", "dtype", "shape"), inputs)
@@ -40,6 +50,8 @@ def write_model_card(
     parts += ["", "## Signatures", "", *_table(("signature", "takes", "gives"), [
         (key, _told(found.inputs), _told(found.outputs)) for key, found in signatures.items()
     ])]  # fmt: skip
+    if described:
+        parts += ["", "## Preprocessing", "", *_preprocessing(described)]
     parts += ["", "## Parameters", "", *_table(("part", "parameters"), _parameters(model))]
     parts += ["", "## Made", "", *_table(("what", "value"), [
         ("date (UTC)", now.strftime("%Y-%m-%d %H:%M:%S")),
@@ -62,6 +74,15 @@ def _tasks(labels: Mapping[str, Any]) -> list[str]:
         about = "; ".join(f"{key}: {_plain(value)}" for key, value in others.items())
         rows.append((task, told["kind"], listed, about))
     return _table(("task", "kind", "classes or dimensions", "more"), rows)
+
+
+def _preprocessing(described: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield f"What `{PREPROCESSED}` takes; the names in quotes are in `{_preprocessing_file.FILE}`:"
+    yield ""
+    yield from _table(
+        ("input", "made from", "what"),
+        [(name, ", ".join(told["from"]), told["what"]) for name, told in described.items()],
+    )
 
 
 def _parameters(model: Any) -> list[tuple[str, str]]:

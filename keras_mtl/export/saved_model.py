@@ -51,8 +51,9 @@ def saved_model(
         folder: The folder of the model's versions; made if it is not there.
         keep: How many versions to keep, the newest ones; None keeps all.
         pixels: What black and white are in the data, such as `(0, 1)`, for `serving_images`.
-        preprocessed: Whether `serving_preprocessed` is there too, which takes what the
-            preprocessing layers of Keras that stand on the inputs make of them.
+        preprocessed: Whether `serving_preprocessed` is there too, which takes what encoders, and the
+            preprocessing layers of Keras that stand on the inputs, make of them: ids, scaled numbers.
+            `assets.extra/preprocessing.json` tells a client how.
         warm_up: A few rows, arrays by input name, or True for made-up ones: each signature answers
             them when a server loads the version, so that the first client does not wait for it.
         report: What `keras_mtl.evaluate` gave, for the model card.

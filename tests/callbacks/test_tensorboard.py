@@ -321,3 +321,78 @@ def test_tensorboard_is_not_imported_before_it_is_needed():
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_what_a_balancer_sees_is_drawn(tmp_path):
+    x, y = rows()
+    seen = []
+    model = model_of_three("mgda")
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model.balancer.record.summary())
+    )
+    model.fit(x, y, batch_size=6, epochs=2, verbose=0, callbacks=[note, TensorBoard(tmp_path)])
+    train = Run(tmp_path / "train")
+    for i, task in enumerate(model.task_names):
+        weights, norms = ([s[key][i] for s in seen] for key in ("weights", "norms"))
+        assert train.scalars[f"{task}/balancer_weight"] == as_curve(weights)
+        assert train.scalars[f"{task}/gradient_norm"] == as_curve(norms)
+    cosines = [s["cosines"][0, 2] for s in seen]
+    assert train.scalars["gradients/kind and aXb"] == as_curve(cosines)
+    share = [float(s["conflicting_steps"]) for s in seen]
+    assert train.scalars["gradients/conflicting_steps"] == as_curve(share)
+    assert len(train.events.Tensors("gradients/gradient cosines")) == 2
+    charts = {title: patterns for _, title, patterns in train.charts()}
+    drawn = [tag for p in charts["gradient cosines"] for tag in train.scalars if re.match(p, tag)]
+    assert sorted(drawn) == sorted(t for t in train.scalars if " and " in t) and len(drawn) == 3
+    assert charts["kind: balancer weight"] == ["^kind/balancer_weight$"]
+
+
+def test_the_page_of_hyperparameters_compares_runs(tmp_path):
+    """As TensorBoard's own plugin reads them: a session a run, with the validation's last values."""
+    from tensorboard import context as request_context
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    x, y = rows()
+    histories = {}
+    for rate in (0.1, 0.001):
+        model = model_of_three()
+        model.compile(keras.optimizers.SGD(rate))
+        told = {"rate": rate, "balancer": None, "bias": True}
+        histories[rate] = model.fit(
+            x,
+            y,
+            validation_data=(x[:8], {k: v[:8] for k, v in y.items()}),
+            verbose=0,
+            callbacks=[TensorBoard(tmp_path / str(rate), graph=False, hparams=told)],
+        ).history
+    multiplexer = plugin_event_multiplexer.EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(tmp_path))
+    multiplexer.Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path))
+    context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    request = api_pb2.ListSessionGroupsRequest(
+        allowed_statuses=[api_pb2.STATUS_SUCCESS],
+        start_index=0,
+        slice_size=9,
+        col_params=[
+            api_pb2.ColParams(
+                metric=api_pb2.MetricName(tag="kind/loss", group="validation"), order=0
+            )
+        ],
+    )
+    nobody = request_context.RequestContext()
+    handler = list_session_groups.Handler(nobody, context, "", request)
+    groups = handler.run().session_groups
+    assert len(groups) == 2
+    for group in groups:
+        shown = {m.name.tag: m.value for m in group.metric_values if m.name.group == "validation"}
+        history = histories[group.hparams["rate"].number_value]
+        assert shown["kind/loss"] == pytest.approx(history["val_kind_loss"][-1], rel=1e-6)
+        assert group.hparams["balancer"].string_value == "none"
+        assert group.hparams["bias"].bool_value is True
+    with pytest.raises(
+        TypeError, match=r"`hparams` 'units' is \[8\] of type list; expected a number"
+    ):
+        TensorBoard(tmp_path, hparams={"units": [8]})

@@ -1,5 +1,7 @@
 """One contract for every encoder: trains with every kind of task it can, and survives the disk."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ CASES = {
 
 
 def test_every_encoder_of_the_package_is_held_to_the_contract():
-    kinds = set(encoders.__all__) - {"Encoder", "Numeric", "Categorical"}
+    kinds = set(encoders.__all__) - {"Encoder", "PreprocessingEncoder", "Numeric", "Categorical"}
     assert {name.split("-")[0] for name in CASES} == kinds
 
 
@@ -92,6 +94,29 @@ def test_it_trains_and_survives_the_disk(case, tmp_path):
     for inputs, _ in batches:
         for name, out in model.predict_on_batch(inputs).items():
             np.testing.assert_array_equal(out, loaded.predict_on_batch(inputs)[name])
+
+
+def test_what_a_client_may_prepare_is_what_is_described(case):
+    """Half by half as in one go, with nothing that JSON cannot hold."""
+    rows, model = case
+    (encoder,) = [layer for layer in model.layers if isinstance(layer, encoders.Encoder)]
+    assert encoder.preprocesses == isinstance(encoder, encoders.PreprocessingEncoder)
+    assert encoder.preprocesses == (not isinstance(encoder, (encoders.Dense, encoders.Image)))
+    if not encoder.preprocesses:
+        return
+    inputs = dict(next(iter(rows.dataset(4)))[0])
+    given = inputs if isinstance(encoder, encoders.Tabular) else next(iter(inputs.values()))
+    prepared = encoder.preprocess(given)
+    told = json.loads(json.dumps(encoder.describe_preprocessing(), allow_nan=False))
+    assert list(told) == list(prepared)
+    for name, values in prepared.items():
+        assert len(values) == 4 and told[name]["what"]
+        below = told[name].get("ids_below")
+        assert (below is None) == ("float" in str(values.dtype))
+        assert below is None or 0 <= np.min(values) <= np.max(values) < below
+    halves = keras.tree.flatten(encoder.encode(prepared, training=False))
+    for one, other in zip(halves, keras.tree.flatten(encoder(given)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_it_works_in_mixed_precision(request, rng):

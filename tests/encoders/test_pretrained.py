@@ -21,7 +21,7 @@ def through(source, pictures, **options):
     """What reaches the network of that name."""
     pixels = keras.Input((None, None, 3))
     reads = Application(source, keras.Model(pixels, keras.layers.Identity()(pixels)), **options)
-    return np.asarray(reads(np.asarray(pictures, "float32")))
+    return np.asarray(reads(reads.preprocess(np.asarray(pictures, "float32"))))
 
 
 @pytest.mark.parametrize(

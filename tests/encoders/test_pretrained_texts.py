@@ -1,16 +1,18 @@
 """Pretrained on texts: small language models of KerasHub, made on the spot and at random."""
 
 import io
+import json
 import shutil
 import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import keras_mtl
-from keras_mtl import encoders, tasks
+from keras_mtl import encoders, export, tasks
 from keras_mtl.encoders._pieces import of_words, packed
 from tests.encoders._served import assert_served
 
@@ -247,3 +249,46 @@ def test_sentence_pieces_travel_too(hub, tmp_path):
 
 def test_words_are_served_as_they_are(tagger, tmp_path):
     assert_served(tagger.task_model("slots"), {"tokens": SONGS}, tmp_path)
+
+
+def test_a_client_may_cut_words_itself(tagger, tmp_path):
+    """With a tokenizer of its own, here by hand, it needs no operation that cuts words."""
+    path = export.saved_model(tagger, tmp_path / "m", preprocessed=True)
+    told = json.loads((path / "assets.extra" / "preprocessing.json").read_text())
+    pieces = told["token_ids"]
+    assert pieces["tokenizer"]["config"]["vocabulary"] == PIECES == PIECES[: pieces["ids_below"]]
+    assert (pieces["start_and_end"], pieces["padding"], pieces["longest"]) == ([2, 3], 0, 32)
+    rows = [
+        ["[CLS]", "play", "jazz", "##y", ",", "two", "[SEP]"],
+        ["[CLS]", "book", "jazz", "[SEP]"],
+        ["[CLS]", "a", "book", "[SEP]"],
+    ]
+    filled = [row + ["[PAD]"] * (7 - len(row)) for row in rows]
+    served = tf.saved_model.load(str(path)).signatures["serving_preprocessed"]
+    given = {
+        "token_ids": [[PIECES.index(piece) for piece in row] for row in filled],
+        "padding_mask": [[int(piece != "[PAD]") for piece in row] for row in filled],
+        "first_pieces": [[1, 2, 4, 5], [1, 2, -1, -1], [1, 2, -1, -1]],
+        "word_mask": [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]],
+    }
+    assert set(told) == set(given)
+    answers = served(**{name: tf.constant(values) for name, values in given.items()})
+    for name, answer in tagger.predict({"tokens": SONGS}, verbose=0).items():
+        np.testing.assert_allclose(answers[name], answer, atol=1e-6)
+    given["token_ids"][0][1] = len(PIECES)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`token_ids` .* not from 0 to 11"):
+        served(**{name: tf.constant(values) for name, values in given.items()})
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_texts_are_prepared_as_keras_hub_prepares_them(name, hub, request):
+    made = request.getfixturevalue(name)
+    kind = {"bert": "Bert", "roberta": "Roberta"}[name]
+    peer = getattr(hub.models, f"{kind}TextClassifierPreprocessor")
+    peer = peer(made.tokenizer, sequence_length=32)(TEXTS)
+    encoder = encoders.Pretrained(made.folder)
+    prepared = encoder.preprocess(strings(TEXTS))
+    assert set(prepared) == set(encoder.describe_preprocessing()) == {"token_ids", "padding_mask"}
+    for key, values in prepared.items():
+        expected = np.asarray(peer[key])[:, : values.shape[1]]
+        np.testing.assert_array_equal(values, expected)

@@ -1,0 +1,34 @@
+"""The same seed gives the same bits, and two replicas give what one device does: for every method."""
+
+import numpy as np
+import pytest
+
+from keras_mtl import balancing, sharing
+from tests.every_kind import results
+
+KINDS = [f"balancer/{name}" for name in balancing.names()] + [
+    f"scheme/{name}" for name in sharing.names()
+]
+
+
+def of(kind: str, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key: value for key, value in found.items() if key.startswith(f"{kind}/")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_bits_in_another_process(kind):
+    one, two = of(kind, results(1)), of(kind, results(1, again=1))
+    assert one.keys() == two.keys() and len(one) > 8
+    for key, value in one.items():
+        np.testing.assert_array_equal(value, two[key], err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", balancing.names())
+def test_two_replicas_give_what_one_device_does(name):
+    """Labels that are missing are unevenly spread: a replica may have none of a task."""
+    one, two = of(f"balancer/{name}", results(1)), of(f"balancer/{name}", results(2))
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        np.testing.assert_allclose(two[key], value, rtol=1e-3, atol=1e-4, err_msg=key)

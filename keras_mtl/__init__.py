@@ -10,17 +10,19 @@ from keras_mtl import (
     evaluation,
     export,
     fairness,
+    reporting,
     sharing,
     tasks,
     transfer,
 )
 from keras_mtl._version import __version__
 from keras_mtl.build import build_model
-from keras_mtl.evaluation import compare, evaluate, suggest_groups
+from keras_mtl.evaluation import compare, evaluate, explain, suggest_groups
 from keras_mtl.model import MultiTaskModel
+from keras_mtl.reporting import report
 
 __all__ = [
     "MultiTaskModel", "__version__", "alignment", "balancing", "build_model", "callbacks",
-    "compare", "data", "datasets", "encoders", "evaluate", "evaluation", "export", "fairness",
-    "sharing", "suggest_groups", "tasks", "transfer",
+    "compare", "data", "datasets", "encoders", "evaluate", "evaluation", "explain", "export", "fairness",
+    "report", "reporting", "sharing", "suggest_groups", "tasks", "transfer",
 ]  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 
 from keras_mtl import callbacks, config, data, datasets, encoders, tasks
-from keras_mtl._closing import failures_told
 from keras_mtl.build import build_model
 from keras_mtl.data import Examples
 from keras_mtl.model import MultiTaskModel
@@ -149,13 +148,12 @@ def fit(
         watching.append(callbacks.TensorBoard(run.output.logs))
     if told.early_stopping:
         watching.append(callbacks.EarlyStopping(**told.early_stopping.model_dump()))
-    with failures_told(watching):
-        return model.fit(
-            batches,
-            validation_data=valid.dataset(told.batch_size),
-            epochs=told.epochs,
-            callbacks=watching,
-        )
+    return model.fit(
+        batches,
+        validation_data=valid.dataset(told.batch_size),
+        epochs=told.epochs,
+        callbacks=watching,
+    )
 
 
 def _load_csv(told: config.CsvData, run: config.RunConfig) -> Parts:

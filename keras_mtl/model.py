@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_mtl import balancing
 from keras_mtl._by_name import inputs_in, texts_as_tensors
+from keras_mtl._closing import failures_told
 from keras_mtl._compile import prepared, resolve, resolve_multipliers
 from keras_mtl._door import checked, split_class_weight, training_labels
 from keras_mtl._epochs import EpochClock, before
@@ -334,7 +335,8 @@ class MultiTaskModel(keras.Model):
             given["shuffle"] = False
         clock = EpochClock(x, given.get("initial_epoch", 0))
         given["callbacks"] = before(given.get("callbacks"), clock, Watch(self._step.soundness))
-        return super().fit(**{**given, "x": texts_as_tensors(x), "y": y, "sample_weight": weights})
+        with failures_told(given["callbacks"]):
+            return super().fit(**{**given, "x": texts_as_tensors(x), "y": y, "sample_weight": weights})
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""

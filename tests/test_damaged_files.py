@@ -315,7 +315,7 @@ def test_a_model_file_runs_no_code(good, tmp_path, monkeypatch):
 
 
 def test_a_flipped_weight_is_not_taken_for_the_one_that_was_saved(good, tmp_path):
-    """Keras by itself reads weights in pieces where their checksum does not hold."""
+    """One bit of a kernel, in an archive that is whole otherwise."""
     content = bytearray((good / "model.keras").read_bytes())
     kernel = load(good / "model.keras").get_weights()[0].tobytes()
     at = content.find(kernel)
@@ -324,7 +324,7 @@ def test_a_flipped_weight_is_not_taken_for_the_one_that_was_saved(good, tmp_path
     path = tmp_path / "model.keras"
     path.write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"no whole .keras file: its part 'model.weights.h5' is not|CRC"
+        ValueError, match=r"no whole .keras file: its part 'model.weights.h5' is not"
     ):
         load(path)
 
@@ -390,7 +390,9 @@ def test_a_record_that_says_it_is_huge_asks_for_no_memory(length, good, tmp_path
     head = struct.pack("<Q", length)
     path.write_bytes(path.read_bytes() + head + checksum(head) + b"abc")
     for verify in (True, False):
-        with pytest.raises(ValueError, match=f"{path}: record 6 ends after the file does"):
+        with pytest.raises(
+            ValueError, match=f"{path}: record 6 cannot be read .it ends after the file"
+        ):
             data.read_tfrecords(folder, verify=verify)
     # The checksum is right: as the length of a record that is there, it is read.
     path.write_bytes(

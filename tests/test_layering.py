@@ -20,10 +20,12 @@ ALLOWED = {
     "export": {"data", "evaluation"},
     "serving": set(),
     "reporting": {"_config_file", "_run", "data", "evaluation"},
-    "tuning": {"_config_file", "_run", "balancing", "config", "data", "evaluation", "sharing"},
+    "tuning": {
+        "_config_file", "_run", "balancing", "callbacks", "config", "data", "evaluation", "model", "sharing",
+    },
     "fairness": {"alignment"},
     "transfer": {"evaluation"},
-    "callbacks": set(),
+    "callbacks": {"data"},
     "config": set(),
     "_config_file": {"config"},
     "_answers": {"data"},
@@ -35,7 +37,7 @@ FOUNDATION = {
     "_door", "_forward", "_functional", "_seeds", "_epochs", "_by_name", "_version", "joint",
     "_combination", "_replicas", "_dense_gradients", "_domains", "_freezing", "_layers_by_name", "_lora",
     "_identifier", "_relations", "_extra", "_optimizer_step", "_soundness", "_step", "_run_files",
-    "_input_gradients",
+    "_input_gradients", "_closing", "_run_lock",
 }  # fmt: skip
 TENSORFLOW = {
     "_gradients.py", "_dense_gradients.py", "_replicas.py", "_optimizer_step.py", "_input_gradients.py",

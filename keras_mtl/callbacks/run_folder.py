@@ -6,10 +6,7 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Mapping
 from typing import Any
-
-import yaml
 
 from keras_mtl import _run_files as files
 from keras_mtl._closing import Closing
@@ -17,6 +14,7 @@ from keras_mtl._epochs import EpochClock
 from keras_mtl._run_lock import give_lock_back, take_lock
 from keras_mtl.callbacks import _plain_state as plain
 from keras_mtl.callbacks._checkpoints import Checkpoint, Checkpoints
+from keras_mtl.callbacks._run_identity import configuration, refuse_another
 from keras_mtl.callbacks._run_record import command, model_record, now, versions
 from keras_mtl.callbacks._training_state import assign_draws, assign_values, draws, values_of
 from keras_mtl.data._fingerprint import described, fingerprint, parts_of
@@ -87,7 +85,7 @@ class RunFolder(Closing):
     ):
         super().__init__()
         self.folder = pathlib.Path(folder)
-        self.config = _configuration(config)
+        self.config = configuration(config)
         self.seed = seed
         self.resume = resume
         self.about: dict[str, Any] = {}
@@ -216,7 +214,7 @@ class RunFolder(Closing):
             self._write_about()
             return
         # Nothing is written before it is certain that this is the same run.
-        self._refuse_another(before)
+        refuse_another(before, self.about, self.config)
         self.about["created"] = before.about.get("created", self.about["created"])
         if self.seed is None:
             self.about["seed"] = before.about.get("seed")
@@ -272,31 +270,6 @@ class RunFolder(Closing):
                 "name another folder, or begin anew with resume=False, which removes that run."
             )
 
-    def _refuse_another(self, run: files.Run) -> None:
-        """Raises a `ValueError` if the run to go on with is not this one."""
-        anew = "or begin anew with resume=False or in another folder"
-        had, has = run.about.get("data", {}).get("fingerprint"), self.about["data"]["fingerprint"]
-        if had is not None and has is not None and had != has:
-            raise ValueError(
-                f"The run in {str(self.folder)!r} was begun on other data: their fingerprint is "
-                f"{had[:12]}, and that of `data` now is {has[:12]}; give the same rows in the same "
-                f"order, {anew}."
-            )
-        seed = run.about.get("seed")
-        if seed is not None and self.seed is not None and seed != self.seed:
-            raise ValueError(
-                f"The run in {str(self.folder)!r} was begun with the seed {seed}, and `seed` now is "
-                f"{self.seed}; give the same, {anew}."
-            )
-        if run.config_file is not None and self.config is not None:
-            told = run.config_file.read_text(encoding="utf-8")
-            changed = _differing(yaml.safe_load(told), yaml.safe_load(self.config))
-            if changed:
-                raise ValueError(
-                    f"The run in {str(self.folder)!r} was begun with another configuration: "
-                    f"{', '.join(changed)} differ; take that of {run.config_file}, {anew}."
-                )
-
     def _clear(self) -> None:
         """Removes what there is of another run."""
         self._checkpoints.clear()
@@ -332,31 +305,6 @@ class RunFolder(Closing):
                 "checkpoints are kept: free some space and start the run again, which then writes it.",
             ) from None
         files.sync_folder(self.folder)
-
-
-def _configuration(given: Any) -> str | None:
-    """A configuration as YAML."""
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        return yaml.safe_dump(dict(given), sort_keys=False, allow_unicode=True)
-    if isinstance(given, (str, os.PathLike)):
-        return pathlib.Path(given).read_text(encoding="utf-8")
-    raise TypeError(
-        f"`config` of RunFolder is a {type(given).__name__}; expected the path of a YAML file, or a dict."
-    )
-
-
-def _differing(before: Any, after: Any, place: str = "") -> list[str]:
-    """Where two configurations differ; where output goes, and what tuning tries, is no part of a run."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = [k for k in {**before, **after} if place or k not in ("output", "tuning")]
-        return [
-            changed
-            for key in keys
-            for changed in _differing(before.get(key), after.get(key), f"{place}.{key}".lstrip("."))
-        ]
-    return [] if before == after else [place or "all of it"]
 
 
 def _clear_halves(folder: pathlib.Path) -> None:

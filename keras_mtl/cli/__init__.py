@@ -1,4 +1,4 @@
-"""The command line: `keras-mtl demo, train, evaluate, predict, compare, export, serve`.
+"""The command line: `keras-mtl demo, train, runs, report, tune, evaluate, predict, export, serve ...`.
 
 A file here holds commands of one purpose; a new file is one more line of imports below.
 """

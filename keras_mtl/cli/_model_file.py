@@ -41,7 +41,7 @@ def load_model(path: pathlib.Path) -> Any:
 def _check_whole(path: pathlib.Path) -> None:
     """Raises a `ValueError` if a part of the archive is damaged, missing or out of all proportion.
 
-    Keras reads weights in pieces where they cannot be read at once, which no checksum then covers.
+    Before anything is built of it, so that damage is told as such.
     """
     with path.open("rb") as file:
         try:

@@ -23,8 +23,8 @@ def record_ends(path: Any) -> list[int]:
             place += _HEAD + length + _TAIL
             if place > size:
                 raise ValueError(
-                    f"{path}: record {len(ends)} ends after the file does; the file is damaged or cut "
-                    "short: write it anew."
+                    f"{path}: record {len(ends)} cannot be read (it ends after the file does); the file "
+                    "is damaged or cut short: write it anew."
                 )
             ends.append(place)
             file.seek(place)

@@ -117,7 +117,7 @@ def subject_of(model: Any, data: Any, *, batch_size: int = 64, **known: Any) -> 
             [
                 np.arange(begins[i], begins[i + 1])
                 for i, (_, labelled) in enumerate(seen)
-                if labelled
+                if name in labelled
             ]
         )
         whole = Judged(name, task, truth[name], served[name], rows, report.scores[name])

@@ -157,8 +157,9 @@ class SharedStudy:
                     self.storage.set_trial_user_attr(number, "counts", True)
                 self.storage.set_trial_user_attr(number, "reason", "its process went away")
                 self.storage.set_trial_state_values(number, states.FAIL)
-            except self.optuna.exceptions.UpdateFinishedTrialError:
-                continue  # Another process was faster.
+            except RuntimeError:
+                # Optuna's answer where another process was faster.
+                continue
             if again:
                 self._enqueue(trial)
 

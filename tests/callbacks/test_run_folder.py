@@ -33,14 +33,14 @@ def rows(seed: int = 0) -> data.Examples:
     return data.Examples({"x": x}, {"price": 9 + 3 * x[:, 0], "sold": sold})
 
 
-def made(balancer="dwa", units=5):
+def made(balancer="dwa", units=5, **options):
     """A compiled model, as a process that starts again makes it; eager, for it takes few steps."""
     keras.utils.set_random_seed(0)
     model = keras_mtl.build_model(
         encoders.Dense(4, units=[units], dropout=0.3, input_name="x"),
         [tasks.Regression("price"), tasks.Binary("sold")],
     )
-    model.compile(keras.optimizers.Adam(0.01), balancer=balancer, run_eagerly=True)
+    model.compile(keras.optimizers.Adam(0.01, **options), balancer=balancer, run_eagerly=True)
     return model
 
 
@@ -174,15 +174,19 @@ def test_states_of_other_callbacks_go_on(tmp_path):
                 "loss", patience=3, min_delta=9, restore_best_weights=True
             ),
             EarlyStopping("val_price_loss", patience=9),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
         ]
 
+    def averaged():
+        return made(use_ema=True, ema_momentum=0.5)
+
     undisturbed = watching(1)
-    model, history, _ = fit(tmp_path / "whole", *undisturbed, epochs=6)
+    model, history, _ = fit(tmp_path / "whole", *undisturbed, epochs=6, model=averaged())
     assert history.epoch == [0, 1, 2, 3]  # by keras.callbacks.EarlyStopping
     with pytest.raises(RuntimeError):
-        fit(tmp_path / "broken", *watching(1), Stop(2), epochs=6)
+        fit(tmp_path / "broken", *watching(1), Stop(2), epochs=6, model=averaged())
     resumed = watching(2)
-    again, second, _ = fit(tmp_path / "broken", *resumed, epochs=6)
+    again, second, _ = fit(tmp_path / "broken", *resumed, epochs=6, model=averaged())
     assert second.history == history.history and len(set(history.history["learning_rate"])) > 1
     assert_same(again, model)
     own, other = resumed[0], undisturbed[0]

@@ -171,7 +171,9 @@ def phrases():
 def test_the_word_that_tells_counts_most(phrases, method):
     model, rows = phrases
     target = None if method == "permutation" else {"song": "yes", "place": "B-at"}
-    found = explain(model, rows.select(range(60)), method=method, target=target, repeats=2)
+    found = explain(
+        model, rows.select(range(60)), method=method, target=target, repeats=2, steps=16
+    )
     for task, word in (("song", "tokens: play"), ("place", "tokens: rome")):
         by_word = {f: x[task] for f, x in found.shares.items()}
         assert max(by_word, key=by_word.get) == word and by_word[word] > 0.5

@@ -228,6 +228,16 @@ def test_words_by_number_count_what_their_vectors_do(dtype):
     assert found.importance["ids: 4"]["a"] == pytest.approx(2 / 3, abs=1e-3)
 
 
+@pytest.mark.parametrize(("mask_zero", "padding"), [(True, 0.0), (False, 9.0)])
+def test_zero_is_padding_where_the_embedding_says_so(mask_zero, padding):
+    ids = keras.Input((None,), name="ids", dtype="int32")
+    embed = keras.layers.Embedding(2, 1, mask_zero=mask_zero, name="embed")
+    model = keras_mtl.MultiTaskModel(ids, {"sum": ops.sum(embed(ids), axis=1)})
+    embed.set_weights([np.array([[9], [2]], "float32")])
+    told = explain(model, np.array([[1, 0], [1, 1]]), steps=2).attributions["sum"]["ids"]
+    np.testing.assert_allclose(told, [[2, padding], [2, 2]], rtol=1e-6)
+
+
 def test_one_embedding_for_two_inputs_is_told_apart():
     embed = keras.layers.Embedding(4, 1, name="embed")
     inputs = {n: keras.Input((), name=n, dtype="int32") for n in ("left", "right")}

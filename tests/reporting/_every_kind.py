@@ -64,7 +64,7 @@ def model_of_all():
     n = 80
     x = rng.normal(size=(n, 3)).astype("float32")
     lengths = rng.integers(1, 5, n)
-    words = [list(rng.choice(["red", EVIL, "blue"], k)) for k in lengths]
+    words = [[EVIL, *rng.choice(["red", "<i>", "blue"], k - 1)] for k in lengths]
     labels = {
         "binary": np.where(rng.random(n) < 0.2, -1, (x[:, 0] > 0)).astype("int32"),
         "several": rng.integers(0, 4, n),

@@ -21,7 +21,8 @@ ALLOWED = {
     "serving": set(),
     "reporting": {"_config_file", "_run", "data", "evaluation"},
     "tuning": {
-        "_config_file", "_run", "balancing", "callbacks", "config", "data", "evaluation", "model", "sharing",
+        "_config_file", "_run", "balancing", "callbacks", "config", "data", "evaluation", "model",
+        "sharing",
     },
     "fairness": {"alignment"},
     "transfer": {"evaluation"},

@@ -10,9 +10,6 @@ import keras
 from keras_mtl._run_files import Run, read_run, write_json, write_text
 from keras_mtl._version import __version__
 from keras_mtl.reporting._content import Section, plain
-from keras_mtl.reporting._html import page_html
-from keras_mtl.reporting._markdown import page_markdown
-from keras_mtl.reporting._sections import SECTIONS
 from keras_mtl.reporting._subject import Subject, subject_of
 
 FORMAT = 1
@@ -86,6 +83,9 @@ def report(
 
 def sections_of(subject: Subject) -> list[Section]:
     """Every section that has something to tell."""
+    # Here, so that an import of keras_mtl does not wait for what only reports need.
+    from keras_mtl.reporting._sections import SECTIONS
+
     return [found for make in SECTIONS if (found := make(subject)) is not None]
 
 
@@ -97,6 +97,9 @@ def _write(subject: Subject, folder: pathlib.Path) -> pathlib.Path:
         f"{tasks} task{'s' if tasks > 1 else ''}, judged on {subject.rows:,} rows by keras_mtl "
         f"{__version__} on {now:%Y-%m-%d %H:%M} UTC"
     )
+    from keras_mtl.reporting._html import page_html
+    from keras_mtl.reporting._markdown import page_markdown
+
     sections = sections_of(subject)
     write_json(
         folder / "report.json",

@@ -9,7 +9,7 @@ import pathlib
 import keras
 
 import keras_mtl
-from keras_mtl import callbacks, encoders, evaluation, reporting, tasks
+from keras_mtl import callbacks, encoders, evaluation, tasks
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--epochs", type=int, default=6)
@@ -36,7 +36,7 @@ model.fit(
     callbacks=[callbacks.TensorBoard(logs), run],
 )
 cosines = evaluation.gradient_cosines(model, valid, batch_size=256)
-page = reporting.report(options.folder, test, model=model, affinity=cosines)
+page = keras_mtl.report(options.folder, test, model=model, affinity=cosines)
 
 print(keras_mtl.evaluate(model, test))
 print(f"Run folder: {options.folder}")

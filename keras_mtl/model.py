@@ -336,7 +336,9 @@ class MultiTaskModel(keras.Model):
         clock = EpochClock(x, given.get("initial_epoch", 0))
         given["callbacks"] = before(given.get("callbacks"), clock, Watch(self._step.soundness))
         with failures_told(given["callbacks"]):
-            return super().fit(**{**given, "x": texts_as_tensors(x), "y": y, "sample_weight": weights})
+            return super().fit(
+                **{**given, "x": texts_as_tensors(x), "y": y, "sample_weight": weights}
+            )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Losses and Keras metrics, as `keras.Model.evaluate`; see `keras_mtl.evaluate` too."""

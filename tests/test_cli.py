@@ -194,7 +194,18 @@ def run(*arguments, cwd=None):
 def test_exit_codes_and_messages_are_what_a_shell_expects(tmp_path):
     helped = run("--help")
     assert helped.returncode == 0
-    for command in ("demo", "train", "evaluate", "predict", "compare", "export", "serve"):
+    for command in (
+        "demo",
+        "train",
+        "runs",
+        "report",
+        "tune",
+        "evaluate",
+        "predict",
+        "compare",
+        "export",
+        "serve",
+    ):
         assert command in helped.stdout
     unknown = run("trian")
     assert unknown.returncode == 2 and "trian" in unknown.stderr

@@ -1,13 +1,11 @@
 """What every balancer and sharing scheme comes to, in a process of its own, on one replica or two."""
 
 import functools
-import os
-import subprocess
-import sys
-import tempfile
 import textwrap
 
 import numpy as np
+
+from tests.processes import arrays_of
 
 PROGRAM = textwrap.dedent(
     """
@@ -82,15 +80,4 @@ def results(replicas: int, again: int = 0) -> dict[str, np.ndarray]:
         replicas: 1 or 2; schemes are trained on one alone.
         again: Another number is another process.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, "found.npz")
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, out, str(replicas)],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.getcwd()},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        with np.load(out) as found:
-            return dict(found)
+    return arrays_of(PROGRAM, replicas)

@@ -1,13 +1,11 @@
 """What training on so many replicas gives, in a process that begins with so many devices."""
 
 import functools
-import os
-import subprocess
-import sys
-import tempfile
 import textwrap
 
 import numpy as np
+
+from tests.processes import arrays_of
 
 PROGRAM = textwrap.dedent(
     """
@@ -75,15 +73,4 @@ PROGRAM = textwrap.dedent(
 @functools.cache
 def weights_on(replicas: int) -> dict[str, np.ndarray]:
     """What two epochs give on so many replicas, by balancer and variable."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, "weights.npz")
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, out, str(replicas)],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.getcwd()},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        with np.load(out) as found:
-            return dict(found)
+    return arrays_of(PROGRAM, replicas)

@@ -35,7 +35,7 @@ def balancing_relations(balancer: Any) -> dict[str, Relation]:
     seen, names = balancer.record.of_epoch, list(balancer.task_names)
     if "cosines" not in seen:
         return {}
-    return {"gradient cosines": Relation(seen["cosines"], names, names)}
+    return {"cosines": Relation(seen["cosines"], names, names)}
 
 
 def pair_tags(names: list[str]) -> dict[str, tuple[int, int]]:

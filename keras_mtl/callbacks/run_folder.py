@@ -94,6 +94,8 @@ class RunFolder(Closing):
         self._found: Checkpoint | None = None
         self._fresh: list[dict[str, str]] = []
         self._begun = self._seconds = 0.0
+        # Whether what the folder tells is of this run: not while another may be refused.
+        self._own = False
 
     @property
     def others_to_keep(self) -> list[Any]:
@@ -155,7 +157,8 @@ class RunFolder(Closing):
         self.about["status"] = "failed" if failed else "stopped"
         self.about["failure"] = f"{type(error).__name__}: {error}" if failed else None
         try:
-            self._write_about()
+            if self._own:
+                self._write_about()
         except OSError as second:
             logger.warning("That the run has failed could not be noted: %s", second)
         give_lock_back(self.folder)
@@ -199,7 +202,7 @@ class RunFolder(Closing):
             raise
 
     def _begin(self) -> None:
-        before = None
+        before, self._own = None, False
         if not self.resume:
             self._clear()
         elif (self.folder / files.ABOUT).exists():
@@ -289,6 +292,7 @@ class RunFolder(Closing):
             self.about["seconds"] = round(self._so_far(), 3)
         self.about["updated"] = now()
         files.write_json(self.folder / files.ABOUT, self.about)
+        self._own = True
 
     def _write_model(self) -> None:
         waiting = self.folder / f".{os.getpid()}.{files.MODEL}"

@@ -19,7 +19,6 @@ import yaml
 
 import keras_mtl
 from keras_mtl import data, encoders, tasks
-from keras_mtl._closing import failures_told
 from keras_mtl._run_files import read_run
 from keras_mtl._run_lock import is_locked
 from keras_mtl.callbacks import EarlyStopping, RunFolder
@@ -56,18 +55,17 @@ class Stop(keras.callbacks.Callback):
             raise self.error("broken off")
 
 
-def fit(folder, *callbacks, epochs=4, model=None, examples=None, told=True, **options):
+def fit(folder, *callbacks, epochs=4, model=None, examples=None, **options):
     model = model or made()
     examples = examples or rows()
     run = RunFolder(folder, data=examples, **options)
-    with failures_told([run] if told else []):
-        history = model.fit(
-            examples.dataset(20, shuffle=True, seed=1),
-            validation_data=examples.dataset(60),
-            epochs=epochs,
-            verbose=0,
-            callbacks=[run, *callbacks],
-        )
+    history = model.fit(
+        examples.dataset(20, shuffle=True, seed=1),
+        validation_data=examples.dataset(60),
+        epochs=epochs,
+        verbose=0,
+        callbacks=[run, *callbacks],
+    )
     return model, history, run
 
 
@@ -293,7 +291,7 @@ def test_a_run_does_not_go_on_as_another(broken, options, message):
         options = {"model": made(units=6) if wide else made(balancer="mgda")}
     kept = {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match=message):
-        fit(broken, told=False, **options)
+        fit(broken, **options)
     assert {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()} == kept
 
 

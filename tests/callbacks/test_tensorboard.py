@@ -340,7 +340,7 @@ def test_what_a_balancer_sees_is_drawn(tmp_path):
     assert train.scalars["gradients/kind and aXb"] == as_curve(cosines)
     share = [float(s["conflicting_steps"]) for s in seen]
     assert train.scalars["gradients/conflicting_steps"] == as_curve(share)
-    assert len(train.events.Tensors("gradients/gradient cosines")) == 2
+    assert len(train.events.Tensors("gradients/cosines")) == 2
     charts = {title: patterns for _, title, patterns in train.charts()}
     drawn = [tag for p in charts["gradient cosines"] for tag in train.scalars if re.match(p, tag)]
     assert sorted(drawn) == sorted(t for t in train.scalars if " and " in t) and len(drawn) == 3

@@ -48,7 +48,16 @@ def texts_as_tensors(x: Any) -> Any:
 
     def convert(value: Any) -> Any:
         if isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
-            return keras.ops.convert_to_tensor(value.astype(str), dtype="string")
+            return keras.ops.convert_to_tensor(as_text(value), dtype="string")
         return value
 
     return keras.tree.map_structure(convert, x) if isinstance(x, (Mapping, np.ndarray)) else x
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """An array of texts as `str`; bytes, which TensorFlow makes of them, are UTF-8."""
+    try:
+        return values.astype(str)
+    except UnicodeDecodeError:
+        texts = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values.flat]
+        return np.array(texts).reshape(values.shape)

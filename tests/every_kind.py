@@ -12,7 +12,8 @@ PROGRAM = textwrap.dedent(
     import contextlib, sys
     import tensorflow as tf
 
-    out, replicas = sys.argv[1], int(sys.argv[2])
+    out, replicas, compiled = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "compiled"
+    chosen = sys.argv[4:]
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy = tf.distribute.MirroredStrategy(
@@ -31,6 +32,7 @@ PROGRAM = textwrap.dedent(
     y["m_sold"][48:96] = np.nan  # no label in the second batch
     y["z_price"][96:120] = np.nan  # nor in the first replica's half of the third
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(48)
+    how = {"jit_compile": True} if compiled else {"run_eagerly": True}
     found = {}
 
     def two_tasks():
@@ -48,24 +50,24 @@ PROGRAM = textwrap.dedent(
         for i, variable in enumerate(model.weights):
             found[f"{kind}/{name}/{i}"] = variable.numpy()
 
-    for name in balancing.names():
+    for name in sorted(set(balancing.names()) & set(chosen or balancing.names())):
         keras.utils.set_random_seed(1)
         with scope():
             model = two_tasks()
             model.compile(
                 keras.optimizers.SGD(0.05), loss={"z_price": "mse", "m_sold": "binary_crossentropy"},
-                balancer=balancing.get(name), jit_compile=False, run_eagerly=replicas > 1,
+                balancer=balancing.get(name), **how,
             )
         note("balancer", name, model, model.fit(data, verbose=0).history)
     if replicas == 1:
         part = data.map(lambda x, y: ({"features": x}, y))
-        for name in sharing.names():
+        for name in sorted(set(sharing.names()) & set(chosen or sharing.names())):
             keras.utils.set_random_seed(1)
             model = keras_mtl.build_model(
                 encoders.Dense(6, units=[8], dropout=0.1),
                 [tasks.Regression("z_price"), tasks.Binary("m_sold")], name,
             )
-            model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+            model.compile(keras.optimizers.Adam(0.01), **how)
             note("scheme", name, model, model.fit(part, verbose=0).history)
     np.savez(out, **found)
     """
@@ -73,11 +75,15 @@ PROGRAM = textwrap.dedent(
 
 
 @functools.cache
-def results(replicas: int, again: int = 0) -> dict[str, np.ndarray]:
+def results(
+    replicas: int = 1, again: int = 0, how: str = "eager", names: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
     """Weights and history by "balancer/NAME/..." and "scheme/NAME/..." after three steps.
 
     Args:
         replicas: 1 or 2; schemes are trained on one alone.
         again: Another number is another process.
+        how: "compiled" by XLA, or "eager", which takes no time to compile.
+        names: Of balancers and schemes; all, if none is named.
     """
-    return arrays_of(PROGRAM, replicas)
+    return arrays_of(PROGRAM, replicas, how, *names)

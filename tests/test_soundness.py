@@ -18,6 +18,7 @@ HOW = [{}, {"jit_compile": True}, {"run_eagerly": True}]
 BALANCERS = [
     None, "uncertainty", "dwa", "famo", "upgrad", "moco", "modo", "sign_agreement", "imtl",
 ]  # fmt: skip
+LIGHT = ["dwa", "famo", "modo", "sign_agreement", "imtl"]
 
 
 def faulty(at: int, batches: int = 3, rows_a_batch: int = 16):
@@ -60,7 +61,7 @@ def test_a_run_stops_and_names_task_epoch_and_step(how):
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_the_step_that_is_not_sound_is_not_taken(balancer):
     data, _ = faulty(at=0, batches=1)
-    model = model_of(balancer)
+    model = model_of(balancer, run_eagerly=balancer in LIGHT)
     before = weights(model)
     with pytest.raises(FloatingPointError, match="'z_price'"):
         model.fit(data, verbose=0)
@@ -92,7 +93,10 @@ def test_one_batch_by_hand_stops_too():
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_a_task_that_is_skipped_is_as_if_it_had_no_labels_in_that_step(balancer):
     data, missing = faulty(at=1)
-    skipping, reference = model_of(balancer, on_nonfinite="skip"), model_of(balancer)
+    # Branches are traced where they are compiled, and taken where they are not: some of each.
+    eager = balancer in LIGHT
+    skipping = model_of(balancer, on_nonfinite="skip", run_eagerly=eager)
+    reference = model_of(balancer, run_eagerly=eager)
     got = skipping.fit(data, epochs=2, verbose=0, shuffle=False).history
     keras.utils.set_random_seed(2)
     expected = reference.fit(missing, epochs=2, verbose=0, shuffle=False).history

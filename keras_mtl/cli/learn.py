@@ -115,6 +115,7 @@ def train(
     if kept is not None:
         kept.add(report=report, export=version)
         typer.echo(f"Run:        {kept.folder}")
+        typer.echo(f"Page:       keras-mtl report {kept.folder}")
 
 
 def _trained(folder: str | None) -> pathlib.Path | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_mtl.data import Examples
 from keras_mtl.data._columns import Sequences
+from keras_mtl.evaluation._comparison_content import checked
 from keras_mtl.evaluation._table import text_table
 from keras_mtl.evaluation.delta_m import delta_m
 from keras_mtl.evaluation.report import evaluate, write_json
@@ -106,6 +107,15 @@ class Comparison:
     def to_json(self, path: Any) -> pathlib.Path:
         """Writes `to_dict` as a JSON file, whole or not at all."""
         return write_json(self.to_dict(), path)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> "Comparison":
+        """What `to_dict` was made of; Delta_m and the verdict are worked out again.
+
+        Raises:
+            ValueError: If something is missing, or does not go together.
+        """
+        return cls(**checked(content, SINGLE))
 
     def to_markdown(self) -> str:
         """The table in Markdown, with the verdict."""

@@ -107,7 +107,8 @@ class Matrix:
         values: `(R, C)`, NaN where nothing is known.
         row_label: What rows are.
         column_label: What columns are.
-        by_row: Whether colours tell the share of the row; of the largest number, if not.
+        by_row: Whether colours tell the share of the row; of `full`, if not.
+        full: The number of full colour; the largest, if None.
     """
 
     title: str
@@ -117,6 +118,7 @@ class Matrix:
     row_label: str
     column_label: str
     by_row: bool = False
+    full: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

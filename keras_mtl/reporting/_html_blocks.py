@@ -26,7 +26,8 @@ from keras_mtl.reporting._content import (
     shown,
 )
 
-_SHORT = 14
+_SHORT = 18
+_NAME = 22
 
 
 @functools.singledispatch
@@ -85,7 +86,7 @@ def _(block: Chart) -> str:
 def _(block: Bars) -> str:
     top = max([*block.values, 0]) or 1
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td class="bar">'
+        f'<tr><th scope="row"{_short(name, _NAME)}>{html.escape(name)}</th><td class="bar">'
         f'<span style="width:{100 * value / top:.2f}%"></span></td>'
         f'<td class="number">{shown(value)}</td></tr>'
         for name, value in zip(block.names, block.values, strict=True)
@@ -150,9 +151,9 @@ def _side(right: bool) -> str:
     return ' class="number"' if right else ""
 
 
-def _short(cell: Cell) -> str:
+def _short(cell: Cell, most: int = _SHORT) -> str:
     """Keeps a few letters on one line, so that narrow screens do not break ranges and names."""
-    return ' class="short"' if len(shown(cell)) <= _SHORT else ""
+    return ' class="short"' if len(shown(cell)) <= most else ""
 
 
 def _cell(cell: Cell) -> str:
@@ -164,6 +165,8 @@ def _shares(block: Matrix) -> np.ndarray:
     values = np.nan_to_num(np.asarray(block.values, "float64"))
     if block.by_row:
         top = np.abs(values).sum(axis=1, keepdims=True)
+    elif block.full is not None:
+        top = np.full((len(values), 1), block.full)
     else:
         square = block.values.shape[0] == block.values.shape[1] and block.rows == block.columns
         beside = np.abs(values[~np.eye(len(values), dtype=bool)]) if square else np.abs(values)

@@ -10,6 +10,7 @@ import keras
 from keras_mtl._run_files import Run, read_run, write_json, write_text
 from keras_mtl._version import __version__
 from keras_mtl.reporting._content import Section, plain
+from keras_mtl.reporting._measured import with_affinity, with_explanation
 from keras_mtl.reporting._subject import Subject, subject_of
 
 FORMAT = 1
@@ -23,6 +24,7 @@ def report(
     comparison: Any = None,
     affinity: Any = None,
     explanation: Any = None,
+    sensitive: Any = None,
     folder: Any = None,
 ) -> pathlib.Path:
     """Writes a page about a model: what it is worth, task by task, where it errs, how it came about.
@@ -36,15 +38,23 @@ def report(
         data: Rows to judge by, `keras_mtl.data.Examples` or batches of `(inputs, labels)`.
         model: A `MultiTaskModel`; the run's, if not given.
         comparison: What `keras_mtl.compare` gave, for Delta_m.
-        affinity: What `evaluation.task_affinity` or `evaluation.gradient_cosines` gave.
-        explanation: What `keras_mtl.explain` gave, one or a list of them.
+        affinity: What `evaluation.task_affinity` or `evaluation.gradient_cosines` gave. True has the
+            cosines measured here, on at most 1,024 of the run's validation rows, or of `data`; where
+            that cannot be, the page tells why.
+        explanation: What `keras_mtl.explain` gave, one or a list of them. True has at most 200 of the
+            judged rows explained here.
+        sensitive: Which groups of people to judge apart, as `keras_mtl.evaluate` takes them:
+            `{"sex": values}`, or names of inputs or labels. Needs the extra `fairness`.
         folder: Where the files go; the run's folder, if not given.
 
     Returns:
         The HTML file.
 
     Raises:
-        ValueError: If there is no model, no rows, no folder to write to, or no label in the rows.
+        ImportError: If `sensitive` is given and fairlearn is not installed.
+        TypeError: If `sensitive` is given and the rows come in batches.
+        ValueError: If there is no model, no rows, no folder to write to, or no label in the rows; or
+            `comparison` is of other tasks, or `sensitive` does not go with the rows.
         OSError: If a file cannot be written.
 
     Example:
@@ -68,15 +78,22 @@ def report(
             "go."
         )
     model = _model(known) if model is None else model
+    _check(comparison, model)
+    valid, rows, part = (data, data, "judged") if data is not None else _rows(known)
     subject = subject_of(
         model,
-        _rows(known) if data is None else data,
+        rows,
+        sensitive=sensitive,
         run=known,
         history=_history(known, model),
         comparison=comparison,
-        affinity=affinity,
-        explanations=_listed(explanation),
+        affinity=None if affinity is True else affinity,
+        explanations=() if explanation is True else _listed(explanation),
     )
+    if affinity is True:
+        subject = with_affinity(subject, valid, part)
+    if explanation is True:
+        subject = with_explanation(subject)
     target = pathlib.Path(folder) if folder is not None else known.path  # type: ignore[union-attr]
     return _write(subject, target)
 
@@ -125,14 +142,24 @@ def _model(run: Run | None) -> Any:
     return keras.models.load_model(run.model_file)
 
 
-def _rows(run: Run | None) -> Any:
+def _check(comparison: Any, model: Any) -> None:
+    if comparison is not None and not set(comparison.metrics) & set(model.task_names):
+        raise ValueError(
+            f"`comparison` is of the tasks {list(comparison.metrics)}, but the model's are "
+            f"{model.task_names}; give one that was made of this model's tasks."
+        )
+
+
+def _rows(run: Run | None) -> tuple[Any, Any, str]:
+    """The run's validation and test rows, and what the former are called."""
     if run is None or run.config_file is None:
         where = "" if run is None else f" {str(run.path)!r} has no config.yaml that names them;"
         raise ValueError(f"There are no rows to judge by:{where} give `data=`, the test rows.")
     from keras_mtl._config_file import read_config
     from keras_mtl._run import load_data
 
-    return load_data(read_config(run.config_file))[2]
+    _, valid, test = load_data(read_config(run.config_file))
+    return valid, test, "validation"
 
 
 def _history(run: Run | None, model: Any) -> dict[str, Any]:

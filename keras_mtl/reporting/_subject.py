@@ -11,6 +11,7 @@ from keras_mtl._run_files import Run
 from keras_mtl.evaluation import Report, evaluate
 from keras_mtl.evaluation._by_input import by_input
 from keras_mtl.evaluation._judged import answers_to, batches_of
+from keras_mtl.evaluation._sensitive import sensitive_groups
 from keras_mtl.reporting._bootstrap import Interval, intervals
 from keras_mtl.reporting._judged import Judged
 
@@ -33,6 +34,8 @@ class Subject:
         comparison: A `keras_mtl.evaluation.Comparison`, or None.
         affinity: A `keras_mtl.evaluation.Affinity`, or None.
         explanations: What `keras_mtl.explain` gave.
+        groups: The name of each row's group by sensitive attribute, None where it is not known.
+        notes: How affinity or explanations were measured, or why not, under these names.
     """
 
     model: Any
@@ -45,6 +48,8 @@ class Subject:
     comparison: Any = None
     affinity: Any = None
     explanations: Sequence[Any] = ()
+    groups: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def intervals(self) -> dict[str, dict[str, Interval]]:
@@ -91,20 +96,28 @@ class Inputs:
         return {name: np.asarray(x[place]) for name, x in self._batches[batch].items()}
 
 
-def subject_of(model: Any, data: Any, *, batch_size: int = 64, **known: Any) -> Subject:
+def subject_of(
+    model: Any, data: Any, *, batch_size: int = 64, sensitive: Any = None, **known: Any
+) -> Subject:
     """Asks a model about labelled rows.
 
     Args:
         model: A `MultiTaskModel`.
         data: `keras_mtl.data.Examples`, or batches of `(inputs, labels)`.
         batch_size: Rows a batch, of `Examples`.
+        sensitive: Which groups to judge apart, as `evaluate` takes them; of `Examples` alone.
         **known: Further attributes of `Subject`.
 
     Raises:
-        ValueError: If the data hold no label of any task of the model.
+        ImportError: If `sensitive` is given and fairlearn is not installed.
+        TypeError: If `sensitive` is given and rows come in batches.
+        ValueError: If the data hold no label of any task of the model, or no such groups.
     """
+    groups = {} if sensitive is None else sensitive_groups(data, sensitive)
     batches = batches_of(model, data, batch_size=batch_size)
-    report = evaluate(model, batches)
+    report = evaluate(
+        model, data if groups else batches, batch_size=batch_size, sensitive=sensitive
+    )
     seen: list[tuple[Mapping[str, Any], list[str]]] = []
     truth, served = answers_to(model, _noting(model, batches, seen))
     sizes = [len(next(iter(inputs.values()))) for inputs, _ in seen]
@@ -126,7 +139,7 @@ def subject_of(model: Any, data: Any, *, batch_size: int = 64, **known: Any) -> 
             name, task, truth[name][kept], served[name][kept], rows[kept], report.scores[name]
         )
     inputs = Inputs([batch for batch, _ in seen])
-    return Subject(model, report, judged, inputs, int(begins[-1]), **known)
+    return Subject(model, report, judged, inputs, int(begins[-1]), groups=groups, **known)
 
 
 def _noting(

@@ -14,6 +14,7 @@ from keras_mtl.reporting._subject import Subject
 
 FEATURES = 25
 PICTURES = 12
+_DRAWN_ABOVE = "Which features each task uses, as shares of all it uses"
 
 
 def section(subject: Subject) -> Section | None:
@@ -21,6 +22,8 @@ def section(subject: Subject) -> Section | None:
     parts = []
     for i, found in enumerate(subject.explanations, 1):
         blocks: list[Block] = []
+        if "explanations" in subject.notes:
+            blocks.append(Note(subject.notes["explanations"]))
         names = list(found.importance)
         tasks = list(dict.fromkeys(t for name in names for t in found.importance[name]))
         if names:
@@ -30,7 +33,8 @@ def section(subject: Subject) -> Section | None:
             blocks.append(Matrix("Importance", kept, tasks, shares[order], "input", "task"))
         if len(names) > FEATURES:
             blocks.append(Note(f"The {FEATURES} most important of {len(names)} inputs."))
-        drawn = list(found.pictures().items())
+        # The matrix tells the same.
+        drawn = [item for item in found.pictures().items() if item[0] != _DRAWN_ABOVE]
         blocks += [Drawing(title, svg) for title, svg in drawn[:PICTURES]]
         if len(drawn) > PICTURES:
             blocks.append(Note(f"The first {PICTURES} of {len(drawn)} pictures."))

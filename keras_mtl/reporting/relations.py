@@ -1,5 +1,7 @@
 """How tasks stand to each other: what they do for each other, and what a sharing scheme has learnt."""
 
+import numpy as np
+
 from keras_mtl.reporting._content import Block, Matrix, Note, Part, Section
 from keras_mtl.reporting._subject import Subject
 
@@ -13,11 +15,15 @@ def section(subject: Subject) -> Section | None:
         found = subject.affinity
         names = list(found.task_names)[:LARGEST]
         title = f"{found.kind}: what the task of the row does for that of the column"
-        blocks.append(
-            Matrix(title, names, names, found.matrix[:LARGEST, :LARGEST], "of task", "onto task")
-        )
+        values = found.matrix[:LARGEST, :LARGEST]
+        # Cosines have a scale of their own: a small one must not look like the largest.
+        own = np.diag(values)[~np.isnan(np.diag(values))]
+        full = 1.0 if own.size and np.allclose(own, 1.0) else None
+        blocks.append(Matrix(title, names, names, values, "of task", "onto task", full=full))
         if len(found.task_names) > LARGEST:
             blocks.append(_first(len(found.task_names)))
+    if "affinity" in subject.notes:
+        blocks.append(Note(subject.notes["affinity"]))
     for title, relation in subject.report.relations.items():
         rows, columns = list(relation.rows)[:LARGEST], list(relation.columns)[:LARGEST]
         values = relation.values[:LARGEST, :LARGEST]
@@ -26,10 +32,12 @@ def section(subject: Subject) -> Section | None:
             blocks.append(_first(max(relation.values.shape)))
     if not blocks:
         return None
-    intro = (
-        "Blue is above 0, orange below. An affinity above 0 means that learning the one helps the "
-        "other; gates tell how much each task uses of each part."
-    )
+    intro = ""
+    if any(isinstance(block, Matrix) for block in blocks):
+        intro = (
+            "Blue is above 0, orange below. An affinity above 0 means that learning the one helps the "
+            "other; gates tell how much each task uses of each part."
+        )
     return Section("Tasks and each other", intro, [Part("", blocks)])
 
 

@@ -83,6 +83,7 @@ def test_a_killed_run_is_listed_and_the_same_command_goes_on(place):
     ]  # fmt: skip
     shown = invoke("train", "run.yaml").stdout
     assert "Run:        runs/first" in shown and "Model:      runs/first/model.keras" in shown
+    assert shown.endswith("keras-mtl report runs/first\n"), "it tells what comes next"
     first, whole = read_run("runs/first"), read_run("runs/whole")
     assert first.history == whole.history and first.history["epoch"] == [0, 1, 2]
     assert first.scores == whole.scores and first.scores["tasks"]["sold"]["auc"] > 0

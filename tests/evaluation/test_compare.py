@@ -66,6 +66,52 @@ def test_delta_m_is_paired_by_seed():
     np.testing.assert_allclose(made.delta["equal"], [10.0, 10.0])
 
 
+WRITTEN = Comparison(
+    {"a": "auc", "b": "rmse"}, {"a": True, "b": False},
+    {"single-task": {"a": [0.8, 0.9], "b": [2.0, 3.0]}, "equal": {"a": [0.88, 0.9], "b": [2.0, 2.7]}},
+    {"single-task": 9, "equal": 5}, {"single-task": 1.5, "equal": 1.0},
+)  # fmt: skip
+
+
+def test_what_was_written_is_read_back_and_worked_out_anew(tmp_path):
+    told = json.loads(WRITTEN.to_json(tmp_path / "c.json").read_text())
+    told["delta_m"], told["verdict"] = {}, "edited"
+    again = Comparison.from_dict(told)
+    assert again.to_dict() == WRITTEN.to_dict() and str(again) == str(WRITTEN)
+    np.testing.assert_allclose(again.delta["equal"], [5.0, 5.0])
+
+
+def changed(**parts):
+    return {**json.loads(json.dumps(WRITTEN.to_dict())), **parts}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([1], "came as list; expected an object"),
+        ({}, "'metrics' is None; expected an object"),
+        (changed(seconds=[1]), r"'seconds' is \[1\]"),
+        (changed(metrics={}), r"the tasks \[\]"),
+        (changed(values={"equal": {"a": [1], "b": [1]}}), "the row 'single-task', and a joint row"),
+        (changed(values={"single-task": {"a": [1], "b": [1]}}), "a joint row or more"),
+        (changed(higher_is_better={"a": True}), r"higher_is_better is of \['a'\]"),
+        (changed(parameters={"equal": 3}), "None for 'parameters' of row 'single-task'"),
+        (changed(seconds={"equal": True, "single-task": 1}), "has True for 'seconds'"),
+        (changed(values={**WRITTEN.values, "equal": 3}), "row 'equal' is of 3"),
+        (changed(values={**WRITTEN.values, "equal": {"a": [1.0, 2.0]}}), r"'equal' is of \['a'\]"),
+        (
+            changed(values={**WRITTEN.values, "equal": {"a": [1, None], "b": [1, 2]}}),
+            "has None for",
+        ),
+        (changed(values={**WRITTEN.values, "equal": {"a": 1, "b": [1, 2]}}), "has 1 of task 'a'"),
+        (changed(values={**WRITTEN.values, "equal": {"a": [1], "b": [1]}}), r"of \[1, 2\] seeds"),
+    ],
+)
+def test_a_file_that_was_cut_or_edited_is_refused(content, told):
+    with pytest.raises(ValueError, match=told):
+        Comparison.from_dict(content)
+
+
 def test_one_task_or_no_seed_is_refused(parts):
     train, _, test = parts
     with pytest.raises(ValueError, match="`seeds` is empty"):

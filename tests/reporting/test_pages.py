@@ -69,7 +69,8 @@ def written(tmp_path_factory):
     matrix = np.linspace(-1, 1, 36).reshape(6, 6)
     affinity = evaluation.Affinity(matrix, names)
     comparison = evaluation.Comparison(
-        {EVIL: "auc"}, {EVIL: True}, {"single-task": {EVIL: [0.5, 0.6]}, "equal": {EVIL: [0.6, 0.7]}},
+        {EVIL: "auc", "binary": "auc"}, {EVIL: True, "binary": True},
+        {r: {t: [0.5, 0.6 + i] for t in (EVIL, "binary")} for i, r in enumerate(("single-task", "equal"))},
         {"single-task": 9, "equal": 5}, {"single-task": 1.0, "equal": 0.5},
     )  # fmt: skip
     page = report(model=model, data=rows, folder=folder, affinity=affinity, comparison=comparison)

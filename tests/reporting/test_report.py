@@ -73,7 +73,10 @@ def test_the_command_writes_the_same_elsewhere(run, tmp_path):
     done = CliRunner().invoke(cli.app, ["report", str(run), "--output", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert str(tmp_path / "out" / "report.html") in done.output
-    assert read(tmp_path / "out" / "report.html").keys() == read(report(run)).keys()
+    found = read(tmp_path / "out" / "report.html")
+    (note,) = found.pop("tasks-and-each-other")["parts"][0]["blocks"]
+    assert note["text"].endswith("was not measured. The model has one task.")
+    assert found.keys() == read(report(run)).keys()
 
 
 def test_what_is_missing_is_asked_for(run, tmp_path):
@@ -179,6 +182,22 @@ def test_explanations_are_drawn_as_pictures(tmp_path):
     assert "id='side'" not in page.read_text()
     again = report(model=model, data=examples, folder=tmp_path, explanation=[found, found])
     assert len(read(again)["what-the-tasks-look-at"]["parts"]) == 2
+
+
+def test_groups_come_as_values_or_names_but_not_of_batches(tmp_path):
+    model, examples = planted()
+    groups = np.where(np.arange(60) % 2, "odd", "even")
+    page = report(model=model, data=examples, folder=tmp_path, sensitive={"place": groups})
+    table = read(page)["fairness"]["parts"][0]["blocks"][0]
+    rows = {row[0]: row[1:] for row in table["rows"]}
+    x = examples.inputs["x"][:, 0]
+    shares = [np.mean(x[start::2] > 0) for start in (0, 1)]
+    assert table["columns"][1:3] == ["even", "odd"] and rows["labelled rows"] == [30, 30, None]
+    assert rows["selection_rate"][:2] == pytest.approx(shares)
+    with pytest.raises(TypeError, match="whose rows may be in any order"):
+        report(model=model, data=examples.dataset(9), folder=tmp_path, sensitive="x")
+    with pytest.raises(ValueError, match="values of shape"):
+        report(model=model, data=examples, folder=tmp_path, sensitive={"place": groups[1:]})
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):

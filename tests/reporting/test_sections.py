@@ -20,7 +20,7 @@ def subject(*every, **known):
     told = {
         "judged": {one.name: one for one in every}, "detailed": list(every), "left_out": "",
         "intervals": {one.name: intervals(one, resamples=100) for one in every}, "comparison": None,
-        "rows": 60, "model": types.SimpleNamespace(
+        "notes": {}, "rows": 60, "model": types.SimpleNamespace(
             task_names=[one.name for one in every], tasks={one.name: one.task for one in every}
         ), **known,
     }  # fmt: skip

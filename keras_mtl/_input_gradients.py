@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mtl._by_name import as_text
+
 
 class EmbeddingCall(NamedTuple):
     """One call of an `Embedding` layer.
@@ -206,7 +208,7 @@ def _spec(symbol: Any, values: np.ndarray) -> Any:
 
 def _tensor(values: np.ndarray, dtype: str) -> Any:
     text = values.dtype.kind in "OUS"
-    return tf.constant(values.astype(str) if text else values, None if text else dtype)
+    return tf.constant(as_text(values) if text else values, None if text else dtype)
 
 
 @contextlib.contextmanager

@@ -372,3 +372,16 @@ def test_a_step_is_traced_once(balancer, rng):
     x = rng.normal(size=(32, 4)).astype("float32")
     model.fit(x, {"a": x[:, :1]}, batch_size=8, epochs=2, verbose=0)
     assert len(traced) == 1
+
+
+def test_words_may_come_as_the_bytes_that_tensorflow_makes_of_them():
+    model = keras_mtl.build_model(
+        keras_mtl.encoders.Text(["grün", "go"], kind="cnn", units=4),
+        [keras_mtl.tasks.MultiClass("kind", 2)],
+    )
+    words = np.array([["grün", "go"], ["go", ""]], object)
+    encoded = np.array([[w.encode() for w in row] for row in words], object)
+    one, two = (model.predict({"tokens": given}, verbose=0)["kind"] for given in (words, encoded))
+    np.testing.assert_array_equal(one, two)
+    fixed = np.array([[w.encode() for w in row] for row in words], "S8")
+    np.testing.assert_array_equal(model.predict({"tokens": fixed}, verbose=0)["kind"], one)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_mtl._by_name import as_text
+
 
 class Sequences:
     """Rows of different lengths, kept as one flat array and the places where rows end.
@@ -53,7 +55,7 @@ class Sequences:
         return Sequences(self.values[np.repeat(self.splits[rows], lengths) + within], splits)
 
     def ragged(self) -> tf.RaggedTensor:
-        values = tf.constant(self.values.astype(str) if self.dtype == object else self.values)
+        values = tf.constant(as_text(self.values) if self.dtype == object else self.values)
         return tf.RaggedTensor.from_row_splits(values, self.splits, validate=False)
 
 

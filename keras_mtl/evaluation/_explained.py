@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mtl._by_name import as_text
 from keras_mtl._input_gradients import input_tensors
 from keras_mtl._labels import MISSING
 from keras_mtl._names import nearest, refuse_unknown
@@ -210,7 +211,7 @@ def there_in(inputs: Mapping[str, np.ndarray], served: np.ndarray) -> np.ndarray
 def _column(given: Any) -> Column:
     words = isinstance(given, np.ndarray) and given.ndim > 1 and given.dtype.kind == "O"
     # An array of words stays one, which `column` knows by its type.
-    return given.astype(str).astype(object) if words else column(given)
+    return as_text(given).astype(object) if words else column(given)
 
 
 def _padded(values: Column, *, labels: bool) -> np.ndarray:

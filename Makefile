@@ -23,7 +23,7 @@ demo: $(VENV)/.installed  ## Train on real digits, compare with single-task mode
 	$(BIN)/keras-mtl demo
 
 test: $(VENV)/.installed-test  ## Every test, slow ones and doctests too, on two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.installed-test  ## Style and types
 	$(BIN)/ruff check .

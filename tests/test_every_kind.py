@@ -12,7 +12,7 @@ KINDS = [f"balancer/{name}" for name in balancing.names()] + [
 
 
 # One that needs losses, Gramian, gradients, its memory, chance; and schemes with state and chance.
-COMPILED = (
+COMPILED = ("pcgrad", "moco", "mmoe")
     "uncertainty",
     "upgrad",
     "sign_agreement",

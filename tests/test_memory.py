@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 
-EPOCHS, STEPS = 25, 200
+EPOCHS, STEPS = 20, 250
 # MLflow wants to be told that files are meant.
 STORE = {"MLFLOW_ALLOW_FILE_STORE": "true"}
 PROGRAM = textwrap.dedent(
@@ -28,9 +28,9 @@ PROGRAM = textwrap.dedent(
     )
     model = keras_mtl.build_model(
         encoders.Dense(4, units=[8], dropout=0.1),
-        [tasks.Regression("price"), tasks.Binary("sold")], "mmoe",
+        [tasks.Regression("price"), tasks.Binary("sold")],
     )
-    model.compile("adam", balancer="moco", on_nonfinite="skip")
+    model.compile("adam", balancer="mgda", on_nonfinite="skip")
     resident = []
 
     class Weighs(keras.callbacks.Callback):
@@ -71,5 +71,5 @@ def test_memory_holds_level_over_five_thousand_steps_with_every_callback(tmp_pat
     assert done.returncode == 0, done.stderr[-3000:]
     resident = np.load(tmp_path / "resident.npy")
     assert len(resident) == EPOCHS
-    early, late = np.median(resident[5:10]), np.median(resident[-5:])
+    early, late = np.median(resident[4:8]), np.median(resident[-4:])
     assert late - early < 16, f"{resident.round(1).tolist()} MiB after each epoch"

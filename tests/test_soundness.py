@@ -86,8 +86,9 @@ def test_one_batch_by_hand_stops_too():
     model = compiled()
     with pytest.raises(FloatingPointError, match="'z_price' is not finite in step 0; the step was"):
         model.train_on_batch(x, y)
-    # The next one is judged by itself.
-    assert np.isfinite(model.train_on_batch(*rows(16))).all()
+    # The next one is judged by itself. What it answers is a mean over both batches in Keras 3.12.
+    model.train_on_batch(*rows(16))
+    assert np.isfinite(model.evaluate(*rows(16), verbose=0)).all()
 
 
 @pytest.mark.parametrize("balancer", BALANCERS)

@@ -72,6 +72,8 @@ class Probe:
             weighted_metrics=None,
             auto_scale_loss=False,
             jit_compile=False,
+            # What is not finite is told here, by what was measured.
+            on_nonfinite="ignore",
         )
         self.task_names = list(model.task_losses)
         self._shared = self._twin.shared_variables()

@@ -67,9 +67,10 @@ class Batcher:
             else:
                 waiting.append(request)
         if waiting is not None:
-            request.turn.wait()
+            request.turn.acquire()
         if not request.answered:
-            batch = [request, *self._take(key, request)]
+            # Who found nobody has nobody to take along.
+            batch = [request] if waiting is None else [request, *self._take(key, request)]
             try:
                 self._answer(servable, wanted, batch)
             finally:
@@ -109,7 +110,7 @@ class Batcher:
         finally:
             self._count(len(batch), 1)
             for request in batch[1:]:
-                request.turn.set()
+                request.turn.release()
 
     def _together(self, servable: Servable, signature: Signature, batch: "list[_Request]") -> None:
         joined = {
@@ -144,7 +145,7 @@ class Batcher:
         with self._lock:
             waiting = self._waiting[key]
             if waiting:
-                waiting.popleft().turn.set()
+                waiting.popleft().turn.release()
             else:
                 del self._waiting[key]
 
@@ -161,8 +162,10 @@ class _Request:
         self.arrays = arrays
         self.rows = 0
         self.row_shapes = tuple(array.shape[1:] for array in arrays.values())
-        # Set when it is answered, or when it is its turn to call.
-        self.turn = threading.Event()
+        # Free, once, when a request that waits is answered, or when it is its turn to call. An
+        # Event would do, and takes longer to make and to wake up from.
+        self.turn = threading.Lock()
+        self.turn.acquire()
         self.answered = False
         self.answers: dict[str, Any] = {}
         self.error: BaseException | None = None

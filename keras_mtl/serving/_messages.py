@@ -49,6 +49,13 @@ def _array(name: str, tensor: Any) -> np.ndarray:
             f"at most {MAX_TENSOR_BYTES} bytes in all."
         )
     try:
+        # Nearly all tensors that come are of these two kinds, read here without a copy; any other
+        # way to write one is TensorFlow's to read, which takes longer than the rest of the message.
+        content, strings = tensor.tensor_content, tensor.string_val
+        if dtype == tf.string and not content and len(strings) == math.prod(sizes):
+            return np.array(list(strings), object).reshape(sizes)
+        if dtype != tf.string and content:
+            return np.frombuffer(content, dtype.as_numpy_dtype).reshape(sizes)
         return tf.make_ndarray(tensor)
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise invalid(
@@ -58,15 +65,17 @@ def _array(name: str, tensor: Any) -> np.ndarray:
 
 def tensor_of(array: np.ndarray) -> Any:
     """An array as a TensorProto message."""
-    shape = tf.TensorShape(array.shape).as_proto()
     if array.dtype == object:
-        strings = tf.string.as_datatype_enum
-        return tensor_pb2.TensorProto(
-            dtype=strings, tensor_shape=shape, string_val=array.ravel().tolist()
-        )
-    number = tf.as_dtype(array.dtype).as_datatype_enum
-    content = array.tobytes()
-    return tensor_pb2.TensorProto(dtype=number, tensor_shape=shape, tensor_content=content)
+        strings = array.ravel().tolist()
+        tensor = tensor_pb2.TensorProto(dtype=tf.string.as_datatype_enum, string_val=strings)
+    else:
+        number = tf.as_dtype(array.dtype).as_datatype_enum
+        tensor = tensor_pb2.TensorProto(dtype=number, tensor_content=array.tobytes())
+    # A scalar has a shape, too, of no axes.
+    tensor.tensor_shape.SetInParent()
+    for size in array.shape:
+        tensor.tensor_shape.dim.add().size = size
+    return tensor
 
 
 def metadata(servable: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from keras_mtl.serving._errors import HTTP_STATUS, ServingError, invalid
 from keras_mtl.serving._row_independence import independent_rows
@@ -154,10 +155,14 @@ class Servable:
             # The session takes one change at a time.
             with self._making:
                 definition = self.signature_defs[signature.name]
-                call = self._calls[signature.name] = self._session.make_callable(
-                    [definition.outputs[name].name for name in signature.outputs],
-                    feed_list=[definition.inputs[name].name for name in signature.inputs],
+                options = config_pb2.CallableOptions(
+                    feed=[definition.inputs[name].name for name in signature.inputs],
+                    fetch=[definition.outputs[name].name for name in signature.outputs],
                 )
+                # `make_callable` looks its operations up anew at every call, which costs a small
+                # model more than its answer.
+                call = self._session._make_callable_from_options(options)
+                self._calls[signature.name] = call
         return call
 
 

@@ -67,7 +67,7 @@ def test_a_new_version_takes_over_and_the_old_one_ends_with_its_last_request(rep
         assert old.run("serving_default", X)["y"][0, 0] == 1, "a request that began with it"
         assert states(repository) == {"2": "AVAILABLE", "1": "UNLOADING"}
     assert states(repository) == {"2": "AVAILABLE"}
-    with pytest.raises(RuntimeError, match=r"[Ss]ession"):
+    with pytest.raises(ServingError, match=r"[Ss]ession has been closed"):
         old.run("serving_default", X)
 
 

@@ -11,17 +11,8 @@ KINDS = [f"balancer/{name}" for name in balancing.names()] + [
 ]
 
 
-# One that needs losses, Gramian, gradients, its memory, chance; and schemes with state and chance.
+# What draws, what keeps a memory, and what has experts.
 COMPILED = ("pcgrad", "moco", "mmoe")
-    "uncertainty",
-    "upgrad",
-    "sign_agreement",
-    "moco",
-    "pcgrad",
-    "mmoe",
-    "ltb",
-    "covariance",
-)
 
 
 def of(kind: str, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -65,8 +65,7 @@ class Preprocessing:
                 self.specs[name] = encoder.specs[own]
                 source = [names[encoder.inputs[own].name]] if own in encoder.inputs else raw
                 self.described[name] = {"from": source, **encoder.described[own]}
-        features = [tensor for encoder in self._encoders for tensor in encoder.features]
-        self._behind = keras.Function([*self._ends.values(), *features], dict(model.output))
+        self._model = model
         self._names = dict(names)
 
     def answers(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,10 +73,11 @@ class Preprocessing:
         given = {
             name: _checked(name, inputs[name], self.described.get(name, {})) for name in inputs
         }
-        values = [given[name] for name in self._ends]
+        values = {id(tensor): given[name] for name, tensor in self._ends.items()}
         for encoder, named in zip(self._encoders, self._named, strict=True):
-            values += encoder.encode({own: given[name] for own, name in named.items()})
-        return dict(self._behind(values))
+            features = encoder.encode({own: given[name] for own, name in named.items()})
+            values.update(zip(map(id, encoder.features), features, strict=True))
+        return _outputs_from(self._model, values)
 
     def prepare(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the preprocessing makes of raw rows."""
@@ -96,6 +96,24 @@ class Preprocessing:
             else made[name].numpy()
             for name, spec in self.specs.items()
         }
+
+
+def _outputs_from(model: Any, values: dict[int, Any]) -> dict[str, Any]:
+    """A model's outputs from tensors within its graph, whose values stand under their `id`.
+
+    Keras 3.12 has no `Function` that begins behind more than one layer, and a model would leave
+    marks in this one's graph.
+    """
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            known = node.is_input or any(id(t) in values for t in node.outputs)
+            # What stands before those tensors cannot be told, and nobody asks for it.
+            if known or any(id(t) not in values for t in node.input_tensors):
+                continue
+            args, kwargs = node.arguments.fill_in(values)
+            made = keras.tree.flatten(node.operation(*args, **kwargs))
+            values.update(zip(map(id, node.outputs), made, strict=True))
+    return {name: values[id(tensor)] for name, tensor in model.output.items()}
 
 
 def _chain(model: Any, tensor: Any) -> tuple[Any, list[Any]]:

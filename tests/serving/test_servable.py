@@ -110,6 +110,18 @@ def test_what_the_graph_refuses_is_the_requests_fault_in_one_line(tmp_path):
     assert "rows must be positive" in message and "\n" not in message
 
 
+def test_a_request_is_left_as_it_came_in_whatever_memory_it_lies(numbered):
+    # Bytes of a message cannot be written to, columns of an array are not one piece of memory.
+    message = np.frombuffer(np.arange(4096, dtype="float32").tobytes(), "float32").reshape(-1, 2)
+    wide = np.arange(8192, dtype="float32").reshape(2048, 4)
+    for x in (message, wide[:, 1:3], wide[:, ::-2]):
+        before = x.copy()
+        for _ in range(2):
+            answer = numbered.run("serving_default", {"x": x})["y"]
+            np.testing.assert_array_equal(answer, before + 5)
+        np.testing.assert_array_equal(x, before)
+
+
 def test_threads_do_not_disturb_each_other(servable, songs):
     def ask(length):
         tokens = np.array([(WORD * 6)[:length] for WORD in (["play", "miles"], ["jazz", "some"])])

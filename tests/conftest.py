@@ -1,5 +1,6 @@
 """What all tests share: quiet TensorFlow, fixed seeds, and the real data if there are any."""
 
+import gc
 import os
 import pathlib
 
@@ -14,6 +15,17 @@ import pytest
 def _fresh_seeds():
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _look_through_once():
+    """What a module leaves behind is collected, and the graphs that stay are not looked through again.
+
+    Python's collector would, at ever longer pauses: there are gigabytes of them in the end.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -54,11 +54,11 @@ def test_importing_brings_in_nothing_that_is_used_later_only():
 
 
 def test_importing_costs_little_beyond_keras():
-    """The time of the modules of this package alone, by Python's own clock: at most 0.3 s."""
+    """The time of the modules of this package alone, by Python's own clock: at most 0.5 s."""
     # Without a collection of TensorFlow's objects, whose turn may come in between.
     code = (
         "import gc, keras, tensorflow, time; gc.disable();"
         "t = time.process_time(); import keras_mtl;"
         "print(time.process_time() - t)"
     )
-    assert statistics.median(float(python(code)) for _ in range(3)) < 0.3
+    assert statistics.median(float(python(code)) for _ in range(3)) < 0.5

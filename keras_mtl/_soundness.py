@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -19,10 +19,10 @@ POLICIES = ("raise", "skip", "ignore")
 _EVERY = 16
 
 
-class Attempt:
+class Attempt(NamedTuple):
     """One step, worked out and not yet taken.
 
-    Args:
+    Attributes:
         run: From which tasks to leave out, booleans by name, to the gradients and what each
             part of the batch showed.
         weigh: The joint loss of what was seen, where tasks were left out.
@@ -30,17 +30,10 @@ class Attempt:
         balancer: The balancer, or None.
     """
 
-    def __init__(
-        self,
-        run: Callable[[Any], tuple[list[Any], list[Seen]]],
-        weigh: Callable[[Seen], Any],
-        states: Sequence[keras.Variable],
-        balancer: Any,
-    ):
-        self.run = run
-        self.weigh = weigh
-        self.states = states
-        self.balancer = balancer
+    run: Callable[[Any], tuple[list[Any], list[Seen]]]
+    weigh: Callable[[Seen], Any]
+    states: Sequence[keras.Variable]
+    balancer: Any
 
 
 class Soundness(keras.metrics.Metric):
@@ -174,14 +167,16 @@ class Watch(keras.callbacks.Callback):
     def __init__(self, soundness: Soundness):
         super().__init__()
         self.soundness = soundness
-        self.epoch = 0
+        self.epoch = self.looked = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.soundness.reset_state()
-        self.epoch = epoch
+        self.epoch, self.looked = epoch, 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if batch % _EVERY == _EVERY - 1:
+        # Several batches may have gone by at once (`steps_per_execution`).
+        if batch + 1 - self.looked >= _EVERY:
+            self.looked = batch + 1
             self.soundness.check(self.epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -7,10 +7,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from keras import ops
-
 from keras_mtl._closing import Closing
+from keras_mtl.callbacks._curves import Curves
 from keras_mtl.callbacks._run_record import model_record, versions
 
 logger = logging.getLogger("keras_mtl")
@@ -22,8 +20,7 @@ class Tracker(Closing, abc.ABC):
     """Tells a tracker of experiments what a model is, how it learns, and what came of it.
 
     After each epoch: `loss`, `<task>/<metric>`, the same of validation under `val/`,
-    `<task>/loss_weight` (alpha), `<task>/balancer_weight` (of the balancer's last step) and
-    `learning_rate`.
+    `<task>/loss_weight` (alpha), `learning_rate`, and what the balancer has seen, as in TensorBoard.
 
     Args:
         config: What else is kept of the run: a dict, such as its configuration.
@@ -71,7 +68,10 @@ class Tracker(Closing, abc.ABC):
         self._running = True
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.record({**_scores(self.model, logs or {}), **_weights(self.model)}, epoch)
+        curves = Curves(self.model)
+        trained, validated = curves.split(logs or {})
+        validation = {f"val/{tag}": value for tag, value in validated.items()}
+        self.record({**trained, **validation, **curves.weighing()}, epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
         try:
@@ -115,30 +115,3 @@ def flat(told: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _scores(model: Any, logs: Mapping[str, Any]) -> dict[str, float]:
-    """The epoch's logs as `<task>/<metric>` and `val/<task>/<metric>`; a vector, one key each."""
-    tags = {f"{t}_{name}": f"{t}/{name}" for t, names in model.recorded.items() for name in names}
-    scalars = {}
-    for key, logged in logs.items():
-        # A task may be called "val_...", so what is known by its name comes first.
-        validated = key.startswith("val_") and key not in tags
-        plain = key.removeprefix("val_") if validated else key
-        tag = ("val/" if validated else "") + tags.get(plain, plain)
-        values = np.asarray(logged, "float64")
-        for index in np.ndindex(values.shape):
-            scalars["_".join([tag, *map(str, index)])] = float(values[index])
-    return scalars
-
-
-def _weights(model: Any) -> dict[str, float]:
-    """How tasks are weighed and how fast they learn."""
-    scalars = {f"{task}/loss_weight": alpha for task, alpha in model.loss_weights.items()}
-    balancer = model.balancer
-    if balancer is not None:
-        values = ops.convert_to_numpy(balancer.last_weights)
-        named = zip(balancer.task_names, values, strict=True)
-        scalars.update({f"{task}/balancer_weight": float(weight) for task, weight in named})
-    scalars["learning_rate"] = float(ops.convert_to_numpy(model.optimizer.learning_rate))
-    return scalars

@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_mtl._relations import relations
-from keras_mtl.callbacks._balancing import balancing_relations, balancing_scalars
+from keras_mtl.callbacks._balancing import balancing_relations
+from keras_mtl.callbacks._curves import Curves
 from keras_mtl.callbacks._heat_map import heat_map
 from keras_mtl.callbacks._hparams import check_hparams, write_end, write_hparams
 from keras_mtl.callbacks._layout import custom_scalars_layout
@@ -70,17 +71,12 @@ class TensorBoard(keras.callbacks.Callback):
         self.graph = graph
         self.hparams = check_hparams(hparams)
         self._writers: dict[str, Any] = {}
-        self._tags: dict[str, str] = {}
         self._before = self._last = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         for folder in (self.log_dir, self.log_dir / TRAIN, self.log_dir / VALIDATION):
             _make(folder)
-        self._tags = {
-            f"{task}_{name}": f"{task}/{name}"
-            for task, names in self.model.recorded.items()
-            for name in names
-        }
+        self._curves = Curves(self.model)
         writer = self._writer(TRAIN)
         with writer.as_default():
             tf.summary.experimental.write_raw_pb(self._layout().SerializeToString(), step=0)
@@ -103,25 +99,18 @@ class TensorBoard(keras.callbacks.Callback):
         # Several batches may have gone by at once (`steps_per_execution`).
         now = self._before + batch + 1
         if now // self.steps > self._last // self.steps:
-            scalars = self._scalars(logs or {})
+            scalars = self._curves.scalars(logs or {})
             self._write(TRAIN, {f"steps/{tag}": value for tag, value in scalars.items()}, now)
         self._last = now
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs = logs or {}
-        # A task may be called "val_...", so what is known by its name comes first.
-        validation = {k for k in logs if k.startswith("val_") and k not in self._tags}
-        scalars = self._scalars({k: v for k, v in logs.items() if k not in validation})
+        trained, validated = self._curves.split(logs or {})
+        scalars = {**trained, **self._curves.weighing()}
         for task, alpha in self.model.loss_weights.items():
-            scalars[f"{task}/loss_weight"] = alpha
-            if f"{task}/loss" in scalars:
-                scalars[f"{task}/weighted_loss"] = alpha * scalars[f"{task}/loss"]
-        scalars["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        if self.model.balancer is not None:
-            scalars.update(balancing_scalars(self.model.balancer))
+            if f"{task}/loss" in trained:
+                scalars[f"{task}/weighted_loss"] = alpha * trained[f"{task}/loss"]
         self._write(TRAIN, scalars, epoch)
         self._write_relations(epoch)
-        validated = self._scalars({k.removeprefix("val_"): logs[k] for k in validation})
         if validated:
             self._write(VALIDATION, validated, epoch)
 
@@ -137,15 +126,6 @@ class TensorBoard(keras.callbacks.Callback):
         if run not in self._writers:
             self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
         return self._writers[run]
-
-    def _scalars(self, logs: dict[str, Any]) -> dict[str, float]:
-        """Numbers by tag: `<task>_<metric>` becomes `<task>/<metric>`; a vector, one tag each."""
-        scalars = {}
-        for key, value in logs.items():
-            tag, values = self._tags.get(key, key), np.asarray(value, "float64")
-            for index in np.ndindex(values.shape):
-                scalars["_".join([tag, *map(str, index)])] = float(values[index])
-        return scalars
 
     def _write(self, run: str, scalars: dict[str, float], step: int) -> None:
         writer = self._writer(run)

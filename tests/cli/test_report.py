@@ -12,6 +12,7 @@ from keras_mtl._config_file import read_config
 from keras_mtl._run_files import read_run
 from keras_mtl.evaluation import Comparison, gradient_cosines
 from keras_mtl.reporting import report
+from tests.cli._invoked import invoke
 
 CONFIG = """\
 data: {{kind: csv, train: {folder}/rows.csv, labels: {{sold: sold, price: price}}}}
@@ -20,12 +21,6 @@ tasks: [{{name: sold, kind: binary}}, {{name: price, kind: regression}}]
 training: {{epochs: 4, batch_size: 20, learning_rate: 0.02, jit_compile: false}}
 output: {{folder: {folder}/run}}
 """
-
-
-def invoke(*arguments, code=0):
-    done = CliRunner().invoke(cli.app, ["report", *(str(a) for a in arguments)])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +50,7 @@ def whole(run):
     counts = {"single-task": 9, "equal": 5}
     compared = Comparison({"sold": "auc"}, {"sold": True}, values, counts, counts)
     folder = run.parent / "whole"
-    done = invoke(
+    done = invoke("report", 
         run, "--comparison", compared.to_json(run.parent / "compared.json"), "--explain",
         "--sensitive", "sex", "--output", folder,
     )  # fmt: skip
@@ -129,18 +124,20 @@ def test_inputs_are_weighed_of_the_judged_rows(whole):
 
 
 def test_by_itself_it_measures_gradients_alone(run):
-    invoke(run)
+    invoke("report", run)
     sections = json.loads((run / "report.json").read_text())["sections"]
     assert "tasks-and-each-other" in sections
     assert not {"fairness", "what-the-tasks-look-at", "joint-against-single-task"} & set(sections)
-    invoke(run, "--no-affinity", "--output", run.parent / "less")
+    invoke("report", run, "--no-affinity", "--output", run.parent / "less")
     less = json.loads((run.parent / "less" / "report.json").read_text())["sections"]
     assert set(sections) - set(less) == {"tasks-and-each-other"}
 
 
 def test_faults_are_told_before_anything_is_written(run, tmp_path):
     def fault(*arguments):
-        return str(invoke(run, "--output", tmp_path / "out", *arguments, code=1).exception)
+        return str(
+            invoke("report", run, "--output", tmp_path / "out", *arguments, code=1).exception
+        )
 
     path = tmp_path / "compared.json"
     assert f"`keras-mtl compare CONFIG --output {path}` writes it" in fault("--comparison", path)
@@ -160,7 +157,7 @@ def test_a_damaged_model_is_named(run, tmp_path):
     for name in ("run.json", "config.yaml"):
         (tmp_path / name).write_text((run / name).read_text())
     (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes()[:500])
-    done = invoke(tmp_path, code=1)
+    done = invoke("report", tmp_path, code=1)
     assert "model.keras is no whole .keras file" in str(done.exception)
 
 

@@ -10,11 +10,10 @@ import keras
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from keras_mtl import cli
 from keras_mtl._config_file import read_config
 from keras_mtl._run_files import read_run, write_json
+from tests.cli._invoked import invoke
 
 CONFIG = """\
 data: {kind: csv, train: rows.csv, labels: {sold: sold, price: price}}
@@ -42,12 +41,6 @@ RunFolder.on_epoch_end = on_epoch_end
 from keras_mtl.cli import main
 main()
 """
-
-
-def invoke(*arguments, code=0):
-    done = CliRunner().invoke(cli.app, [str(a) for a in arguments])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done
 
 
 @pytest.fixture(scope="module")

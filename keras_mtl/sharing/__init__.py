@@ -23,6 +23,7 @@ from keras_mtl.sharing.mmoe import MMoE as MMoE
 from keras_mtl.sharing.mtan import MTAN as MTAN
 from keras_mtl.sharing.nddr import NDDR as NDDR
 from keras_mtl.sharing.ple import PLE as PLE
+from keras_mtl.sharing.shared_private import SharedPrivate as SharedPrivate
 from keras_mtl.sharing.sluice import Sluice as Sluice
 from keras_mtl.sharing.soft import Soft as Soft
 from keras_mtl.sharing.sparse_moe import SparseMoE as SparseMoE

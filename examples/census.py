@@ -24,6 +24,7 @@ from keras_mtl import encoders, sharing, tasks
 
 NAMES = ["income", "never_married"]
 SINGLE = "single-task"
+SCHEMES = ["MMoE", "PLE", "DSelect-k"]
 
 
 def build(
@@ -94,12 +95,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rows", type=int, default=0, help="training rows; all by default")
+    parser.add_argument(
+        "--schemes", nargs="+", choices=SCHEMES, default=SCHEMES,
+        help="to compare with the shared bottom and a model for each task",
+    )  # fmt: skip
     arguments = parser.parse_args()
     train, valid, test = keras_mtl.datasets.census_income(arguments.data_dir)
     if arguments.rows:
         train = train.select(np.arange(min(arguments.rows, len(train))))
     found: dict = {}
-    schemes = [SINGLE, "shared bottom", "MMoE", "PLE", "DSelect-k"]
+    schemes = [SINGLE, "shared bottom", *arguments.schemes]
     print(f"{'':14}  {'income AUC':>16}  {'never married AUC':>17}  {'parameters':>10}  {'s':>5}")
     for scheme in schemes:
         apart = [[name] for name in NAMES] if scheme == SINGLE else [NAMES]

@@ -68,6 +68,10 @@ def main() -> None:
     parser.add_argument("--data-dir", default=None)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument(
+        "--methods", nargs="+", choices=list(METHODS)[1:], default=list(METHODS)[1:],
+        help="to compare with none",
+    )  # fmt: skip
     arguments = parser.parse_args()
     hospitals = keras_mtl.datasets.heart_disease(arguments.data_dir)
     print(
@@ -76,7 +80,7 @@ def main() -> None:
     ill = [f"{100 * rows.labels['disease'].mean():.0f} % ill" for rows in hospitals.values()]
     print(f"{'':12}  " + "  ".join(f"{cell:>13}" for cell in ill))
     means: dict[str, np.ndarray] = {}
-    for method in METHODS:
+    for method in ("none", *arguments.methods):
         table = np.array(
             [
                 [area(hospitals, name, method, seed, arguments.epochs) for name in hospitals]
@@ -88,7 +92,7 @@ def main() -> None:
         spread = [np.std(c, ddof=1) if len(c) > 1 else np.nan for c in columns]
         cells = [f"{c.mean():.3f} ± {s:.3f}" for c, s in zip(columns, spread, strict=True)]
         print(f"{method:12}  " + "  ".join(f"{cell:>13}" for cell in cells), flush=True)
-    for method in list(METHODS)[1:]:
+    for method in arguments.methods:
         gains = means[method] - means["none"]
         error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.inf
         said = (

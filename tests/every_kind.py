@@ -1,6 +1,5 @@
 """What every balancer and sharing scheme comes to, in a process of its own, on one replica or two."""
 
-import functools
 import textwrap
 
 import numpy as np
@@ -74,15 +73,13 @@ PROGRAM = textwrap.dedent(
 )
 
 
-@functools.cache
 def results(
-    replicas: int = 1, again: int = 0, how: str = "eager", names: tuple[str, ...] = ()
+    replicas: int = 1, how: str = "eager", names: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
     """Weights and history by "balancer/NAME/..." and "scheme/NAME/..." after two steps.
 
     Args:
         replicas: 1 or 2; schemes are trained on one alone.
-        again: Another number is another process.
         how: "compiled" by XLA, or "eager", which takes no time to compile.
         names: Of balancers and schemes; all, if none is named.
     """

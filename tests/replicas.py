@@ -30,10 +30,8 @@ PROGRAM = textwrap.dedent(
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     found = {}
     kinds = {
-        "upgrad": balancing.UPGrad(), "features": balancing.MGDA(gradients="features"),
-        "uncertainty": balancing.Uncertainty(), "sign_agreement": balancing.SignAgreement(0.5),
-        "gls": balancing.GLS(), "moco": balancing.MoCo(), "db_mtl": balancing.DBMTL(),
-        "famo": balancing.FAMO(0.1), "imtl": balancing.IMTL(),
+        "features": balancing.MGDA(gradients="features"), "gls": balancing.GLS(),
+        "moco": balancing.MoCo(), "famo": balancing.FAMO(0.1),
     }
     for name, balancer in kinds.items():
         with strategy.scope() if replicas > 1 else contextlib.nullcontext():

@@ -70,9 +70,9 @@ def test_separate_datasets_of_adult(tmp_path, data_dir):
 @pytest.mark.slow
 @pytest.mark.needs_data
 def test_intent_and_slots(tmp_path, data_dir):
-    """A tenth of the rows, a small model and two epochs: the whole figures are the example's own."""
+    """A few of the rows, a small model and three epochs: the whole figures are the example's own."""
     shown = run(
-        "intent_and_slots.py", "--data-dir", data_dir, "--rows", 2000, "--epochs", 4, "--units", 64,
+        "intent_and_slots.py", "--data-dir", data_dir, "--rows", 1200, "--epochs", 3, "--units", 32,
         "--export", tmp_path / "speech", cwd=tmp_path,
     )  # fmt: skip
     assert figure(shown, "intent", "accuracy") > 0.2  # of seven intents
@@ -109,12 +109,12 @@ def test_toy_landscape_in_other_units(tmp_path):
 @pytest.mark.slow
 @pytest.mark.needs_data
 def test_multi_mnist_goes_on_where_it_was(tmp_path, data_dir):
-    budget = ["--data-dir", data_dir, "--train", 1200, "--epochs", 4, "--seeds", 1]
+    budget = ["--data-dir", data_dir, "--train", 1000, "--epochs", 3, "--seeds", 1]
     budget += ["--out", tmp_path / "results.json", "--balancer", "equal"]
     first = run("multi_mnist.py", *budget, cwd=tmp_path)
     table = first[first.index("Delta_m %") :]
-    assert all(float(cell) > 0.7 for cell in row_of(table, "single-task")[:2])
-    assert all(float(cell) > 0.7 for cell in row_of(table, "equal")[:2])
+    assert all(float(cell) > 0.6 for cell in row_of(table, "single-task")[:2])
+    assert all(float(cell) > 0.6 for cell in row_of(table, "equal")[:2])
     more = run("multi_mnist.py", *budget, "upgrad", cwd=tmp_path)
     trained = re.findall(r"^seed 0  (\S+)", more, re.MULTILINE)
     assert trained == ["upgrad"]
@@ -129,7 +129,7 @@ def test_multi_mnist_goes_on_where_it_was(tmp_path, data_dir):
 def test_synthetic_experts(tmp_path):
     picture = tmp_path / "experts.png"
     shown = run(
-        "synthetic_experts.py", "--seeds", 1, "--steps", 300, "--correlations", 0.0,
+        "synthetic_experts.py", "--seeds", 1, "--steps", 150, "--correlations", 0.0,
         "--out", picture, cwd=tmp_path,
     )  # fmt: skip
     errors = {m: float(re.search(rf"^{m} .*?([\d.]+) ±", shown, re.M).group(1)) for m in
@@ -153,17 +153,25 @@ def test_school_alone_and_pooled(tmp_path, data_dir):
 
 @pytest.mark.slow
 @pytest.mark.needs_data
-def test_domain_shift_and_census(tmp_path, data_dir):
+def test_domain_shift(tmp_path, data_dir):
     shown = run(
-        "domain_shift.py", "--data-dir", data_dir, "--seeds", 1, "--epochs", 8, cwd=tmp_path
-    )
-    for method in ("none", "MMD", "CORAL", "adversarial"):
+        "domain_shift.py", "--data-dir", data_dir, "--seeds", 1, "--epochs", 8,
+        "--methods", "adversarial", cwd=tmp_path,
+    )  # fmt: skip
+    for method in ("none", "adversarial"):
         areas = [float(cell) for cell in row_of(shown, method) if cell[0] == "0"]
         assert len(areas) == 5 and areas[-1] > 0.7, method
+    assert "adversarial makes no difference that can be told from chance" in shown, "of one seed"
+
+
+@pytest.mark.slow
+@pytest.mark.needs_data
+def test_census(tmp_path, data_dir):
     shown = run(
-        "census.py", "--data-dir", data_dir, "--seeds", 1, "--epochs", 2, "--rows", 20_000, cwd=tmp_path,
+        "census.py", "--data-dir", data_dir, "--seeds", 1, "--epochs", 1, "--rows", 20_000,
+        "--schemes", "PLE", cwd=tmp_path,
     )  # fmt: skip
-    for scheme in ("shared bottom", "MMoE", "PLE", "DSelect-k"):
+    for scheme in ("shared bottom", "PLE"):
         cells = re.search(rf"^{scheme} +([\d.]+) ± \S+ +([\d.]+)", shown, re.M).groups()
         assert float(cells[0]) > 0.75 and float(cells[1]) > 0.9, scheme
     assert "paired over seeds" in shown
@@ -182,7 +190,9 @@ def test_conversions(tmp_path):
 
 
 def test_few_shot(tmp_path):
-    shown = run("few_shot.py", "--steps", 20, "--epochs", 3, "--episodes", 40, cwd=tmp_path)
+    shown = run(
+        "few_shot.py", "--rows", 3000, "--steps", 20, "--epochs", 3, "--episodes", 40, cwd=tmp_path
+    )
     first = {line[:39].strip(): float(line[40:45]) for line in shown.splitlines() if "+-" in line}
     assert first["two tasks, nearest mean"] > first["raw pixels, nearest mean"]
 

@@ -165,7 +165,9 @@ def test_balancing_every_third_step(how):
     model = compiled(
         seed=3, optimizer=keras.optimizers.SGD(0.05), balancer=balancing.MGDA(every=3), **how
     )
-    plain = compiled(seed=3, optimizer=keras.optimizers.SGD(0.05), balancer=balancing.MGDA())
+    plain = compiled(
+        seed=3, optimizer=keras.optimizers.SGD(0.05), balancer=balancing.MGDA(), run_eagerly=True
+    )
     found = []
     for step in range(4):
         plain.set_weights(model.get_weights()[: len(plain.get_weights())])
@@ -179,8 +181,9 @@ def test_balancing_every_third_step(how):
             if not v.path.startswith("shared"):
                 np.testing.assert_allclose(v, w, rtol=1e-4, atol=1e-6)
         reference = compiled(
-            seed=3, optimizer=keras.optimizers.SGD(0.05), balancer=Fixed(found[-1])
-        )
+            seed=3, optimizer=keras.optimizers.SGD(0.05), balancer=Fixed(found[-1]),
+            run_eagerly=True,
+        )  # fmt: skip
         for v in reference.trainable_variables:
             v.assign(before[v.path])
         reference.train_on_batch(x, y)
@@ -294,9 +297,10 @@ def test_balanced_gradients_are_accumulated():
 
 def test_losses_are_those_of_stock_keras_whatever_the_parts():
     x, y = rows(32)
-    plain = compiled(seed=3).train_on_batch(x, y, return_dict=True)
+    plain = compiled(seed=3, run_eagerly=True).train_on_batch(x, y, return_dict=True)
     for balancer in ("modo", "forum", "moco"):
-        logs = compiled(seed=3, balancer=balancer).train_on_batch(x, y, return_dict=True)
+        model = compiled(seed=3, balancer=balancer, run_eagerly=True)
+        logs = model.train_on_batch(x, y, return_dict=True)
         for name, value in plain.items():
             assert logs[name] == pytest.approx(value, rel=1e-4), (balancer, name)
     assert set(LOSSES) == set(TASKS)

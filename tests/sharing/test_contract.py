@@ -65,10 +65,11 @@ def test_it_trains_survives_the_disk_and_is_served(name, case, tmp_path, rng):
     history = model.fit(x, y, epochs=8, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert model.shared_variables() or name == "soft"
-    before = model(x)
+    (given,) = map(tf.constant, x.values())
+    before = model(given)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    for task, out in loaded(x).items():
+    for task, out in loaded(given).items():
         np.testing.assert_array_equal(out, before[task])
     folder = keras_mtl.export.saved_model(model, tmp_path / "served")
     serving = tf.saved_model.load(str(folder)).signatures["serving_default"]

@@ -51,8 +51,9 @@ class TaskGraph:
             self._stands_on[name] = _ancestors(tensor, others=False)
         self._inputs, self._outputs = inputs, dict(outputs)
         every = {id(x): x for layers in self._layers.values() for x in layers}
-        # Also those that another layer has inside.
-        inside = {id(x): x for layer in every.values() for x in layer._flatten_layers()}
+        # Also those that another layer has inside; a function of `keras.ops` is no layer.
+        layers = [x for x in every.values() if isinstance(x, keras.layers.Layer)]
+        inside = {id(x): x for layer in layers for x in layer._flatten_layers()}
         self.asking = [x for x in inside.values() if isinstance(x, AsksForDomains)]
         self.domains = list(dict.fromkeys(layer.domain for layer in self.asking))
         for layer in every.values():

@@ -48,7 +48,7 @@ def signatures(
     """
     names = input_names(model)
     specs = {names[t.name]: tf.TensorSpec(t.shape, t.dtype) for t in model.inputs}
-    answer = _answers(model, names)
+    answer = _traced(model, names, specs)
     found = {DEFAULT: Signature(answer, specs, dict)}
     for task in model.task_names:
         found[task] = _of_task(model, task, names, specs)
@@ -76,7 +76,7 @@ def _of_task(
     alone = model.task_model(task)
     needed = {names[t.name]: specs[names[t.name]] for t in alone.inputs}
     return Signature(
-        _answers(alone, names), needed, lambda rows: {name: rows[name] for name in needed}
+        _traced(alone, names, needed), needed, lambda rows: {name: rows[name] for name in needed}
     )
 
 
@@ -114,7 +114,9 @@ def _behind(preprocessing: Preprocessing, tasks: list[str]) -> Signature:
     return Signature(of_preprocessed, preprocessing.specs, preprocessing.prepare)
 
 
-def _answers(model: Any, names: Mapping[str, str]) -> Answer:
+def plain(model: Any, names: Mapping[str, str]) -> Answer:
+    """What a model answers in full precision, from inputs by their names."""
+
     def answers(inputs: Any) -> dict[str, Any]:
         # In the structure that the model was built with.
         flat = [inputs[names[tensor.name]] for tensor in model.inputs]
@@ -122,6 +124,11 @@ def _answers(model: Any, names: Mapping[str, str]) -> Answer:
         return _in_full_precision(given, model.task_names)
 
     return answers
+
+
+def _traced(model: Any, names: Mapping[str, str], specs: Mapping[str, tf.TensorSpec]) -> Answer:
+    """`plain` as one graph, traced once for all the signatures that are made of it."""
+    return tf.function(plain(model, names), input_signature=[dict(specs)], autograph=False)
 
 
 def _decided(model: Any, answer: Answer) -> Answer:

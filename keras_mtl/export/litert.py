@@ -23,8 +23,8 @@ from keras_mtl.export._converted import (
     refuse_text,
     write_converted,
 )
-from keras_mtl.export._input_names import restore_names, stand_ins
-from keras_mtl.export._signatures import DEFAULT, Answer, signatures
+from keras_mtl.export._input_names import input_names, restore_names, stand_ins
+from keras_mtl.export._signatures import DEFAULT, Answer, plain, signatures
 
 _QUANTIZATIONS = (None, "dynamic", "int8")
 # Ranges of activations hardly move after that many rows.
@@ -81,7 +81,7 @@ def litert(
     rows = None
     if quantization == "int8":
         rows = _calibration_rows(representative, specs)
-    answer = _unrolled(signature.answer, recurrent)
+    answer = _unrolled(plain(model, input_names(model)), recurrent)
     content = _convert(model, answer, specs, quantization, rows)
 
     def run(given: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -70,12 +70,12 @@ def test_separate_datasets_of_adult(tmp_path, data_dir):
 @pytest.mark.slow
 @pytest.mark.needs_data
 def test_intent_and_slots(tmp_path, data_dir):
-    """A few of the rows, a small model and three epochs: the whole figures are the example's own."""
+    """A few of the rows, a small model and sixteen epochs: the whole figures are the example's own."""
     shown = run(
-        "intent_and_slots.py", "--data-dir", data_dir, "--rows", 1200, "--epochs", 3, "--units", 32,
+        "intent_and_slots.py", "--data-dir", data_dir, "--rows", 1200, "--epochs", 16, "--units", 32,
         "--export", tmp_path / "speech", cwd=tmp_path,
     )  # fmt: skip
-    assert figure(shown, "intent", "accuracy") > 0.2  # of seven intents
+    assert figure(shown, "intent", "accuracy") > 0.25  # of seven intents
     assert "SF-ID network" in shown and "this model" in shown
     assert (tmp_path / "speech" / "1" / "saved_model.pb").is_file()
 

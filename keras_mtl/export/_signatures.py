@@ -1,5 +1,6 @@
 """What a SavedModel answers: its signatures, each made from the same model."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -127,8 +128,16 @@ def plain(model: Any, names: Mapping[str, str]) -> Answer:
 
 
 def _traced(model: Any, names: Mapping[str, str], specs: Mapping[str, tf.TensorSpec]) -> Answer:
-    """`plain` as one graph, traced once for all the signatures that are made of it."""
-    return tf.function(plain(model, names), input_signature=[dict(specs)], autograph=False)
+    """`plain` as one graph, traced once, when it is first asked for."""
+    function = tf.function(plain(model, names), input_signature=[dict(specs)], autograph=False)
+
+    @functools.cache
+    def graph() -> Any:
+        # `function` itself is traced at its first call and at its second.
+        with tf.init_scope():
+            return function.get_concrete_function()
+
+    return lambda inputs: graph()(inputs)
 
 
 def _decided(model: Any, answer: Answer) -> Answer:

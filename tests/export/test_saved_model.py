@@ -360,6 +360,27 @@ def test_inputs_in_a_list_and_one_renamed_by_its_key(tmp_path):
     assert examples == {"examples"}
 
 
+def test_the_model_is_traced_once_for_the_signatures_made_of_it(tmp_path):
+    traced = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, x):
+            traced.append(x.shape)
+            return x
+
+    inputs = keras.Input((3,), name="x")
+    heads = {name: keras.layers.Dense(1)(Traced()(inputs)) for name in ("a", "b")}
+    model = keras_mtl.MultiTaskModel(inputs, heads)
+    traced.clear()
+    for name in heads:
+        model.task_model(name)
+    assert len(traced) == 2, "a task's model is built of the layers that it needs"
+    traced.clear()
+    path = export.saved_model(model, tmp_path)
+    assert {"serving_default", "serving_examples", "a", "b"} == set(signature_defs(path))
+    assert len(traced) == 2 + 2 + 2, "the two heads, then each task's model, built and traced"
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_is_served_as_float32(tmp_path, policy):
     keras.config.set_dtype_policy(policy)

@@ -140,7 +140,7 @@ def _each(rows: Rows) -> list[Any]:
 
 def _multiplied(one: Sequence[Any], other: Sequence[Any], lengths_only: bool) -> Any:
     if lengths_only:
-        return ops.diag(ops.stack([ops.sum(x * y) for x, y in zip(one, other, strict=True)]))
+        return tf.linalg.diag([ops.sum(x * y) for x, y in zip(one, other, strict=True)])
     k = len(one)
     if k < 4:
         # XLA multiplies matrices that are so narrow more slowly than it sums products.

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -212,7 +213,7 @@ def test_exit_codes_and_messages_are_what_a_shell_expects(tmp_path):
     (tmp_path / "run.yaml").write_text("data: 3\n")
     faulty = run("train", str(tmp_path / "run.yaml"))
     assert faulty.returncode == 1
-    assert "\nError: " in faulty.stderr and "Traceback" not in faulty.stderr
+    assert re.search("^Error: ", faulty.stderr, re.MULTILINE) and "Traceback" not in faulty.stderr
     absent = run("export", str(tmp_path / "no.keras"), str(tmp_path / "m"))
     assert absent.returncode == 1 and "There is no model file" in absent.stderr
     assert not (tmp_path / "m").exists()

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_mtl.balancing._scaling import cosines, lengths, matvec, solve
+from keras_mtl.balancing._scaling import cosines, diagonal_matrix, lengths, matvec, solve
 
 _RIDGE = 1e-6
 
@@ -33,7 +33,7 @@ def fair_weights(gramian: Any, *, alpha: float, iterations: int = 60) -> Any:
     def body(v: Any, decrement: Any) -> tuple[Any, Any]:
         pull = force * ops.power(v, -power)
         slope = matvec(alike, v) - pull
-        step = solve(alike + ops.diag(power * pull / v), slope)
+        step = solve(alike + diagonal_matrix(power * pull / v), slope)
         decrement = ops.sqrt(ops.maximum(ops.sum(slope * step), 0.0))
         # Relative to the barrier, whose own size the decrement has.
         relative = decrement / ops.sqrt(ops.maximum(ops.sum(pull * v), 1e-30))

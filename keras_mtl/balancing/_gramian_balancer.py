@@ -6,6 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_mtl.balancing._balancer import Balancer
+from keras_mtl.balancing._scaling import diagonal_matrix
 
 _SPACES = ("parameters", "features")
 
@@ -68,7 +69,7 @@ class GramianBalancer(Balancer):
         else:
             trace = ops.sum(ops.diagonal(gramian))
             length = ops.where(trace > 0, 2.0 * trace, ops.ones_like(trace))
-            filled = gramian + ops.diag((1.0 - there) * length)
+            filled = gramian + diagonal_matrix((1.0 - there) * length)
             weights = self.task_weights(filled, losses, there)
         return ops.where(present, weights, ops.zeros_like(weights))
 

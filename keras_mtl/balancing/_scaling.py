@@ -29,6 +29,14 @@ def matvec(matrix: Any, vector: Any) -> Any:
     return ops.matmul(matrix, ops.expand_dims(vector, 1))[:, 0]
 
 
+def diagonal_matrix(values: Any) -> Any:
+    """`(K, K)` with `values`, `(K,)`, on the diagonal and zeros beside it.
+
+    `ops.diag` of keras 3.12 branches on the size, and XLA then knows no shape.
+    """
+    return ops.where(ops.eye(values.shape[0], dtype="bool"), values, 0.0)
+
+
 def solve(matrix: Any, vector: Any) -> Any:
     """`x` with `matrix @ x = vector`, `(K,)`."""
     return ops.solve(matrix, ops.expand_dims(vector, 1))[:, 0]

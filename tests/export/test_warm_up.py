@@ -108,7 +108,8 @@ def test_images_are_sent_as_files_too(tmp_path, api):
 
 def test_rows_that_are_not_the_inputs_are_refused_before_anything_is_written(tmp_path, api):
     x, y = keras.Input((3,), name="x"), keras.Input((), name="y", dtype="int32")
-    both = keras_mtl.MultiTaskModel([x, y], {"t": keras.layers.Dense(1)(x)})
+    column = keras.ops.expand_dims(keras.ops.cast(y, "float32"), 1)
+    both = keras_mtl.MultiTaskModel([x, y], {"t": keras.layers.Dense(1)(x) + column})
     good = {"x": np.zeros((2, 3)), "y": [1, 2]}
     for fault, told in [
         (np.zeros((2, 3)), r"expected rows of the inputs \['x', 'y'\]"),

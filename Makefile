@@ -38,4 +38,4 @@ docs: $(VENV)/.installed-test  ## Every command and Python block of the docs is 
 	$(BIN)/python -m pytest tests/test_docs.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache logs runs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache logs runs tuning
